@@ -1,0 +1,1 @@
+"""winback: ranks lapsed users by the profit that contacting them causes."""
