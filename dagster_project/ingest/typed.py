@@ -1,0 +1,227 @@
+"""The select that turns a raw file into typed canonical rows, each with its fate.
+
+Fates: `kept`; `filtered` (the source's `where` is not true); `anonymous` (no user id); `quarantined` (a value
+cannot be what its column says, with the reason); lines that are no rows at all are quarantined too.
+"""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+import duckdb
+
+from dagster_project.errors import SourceError
+from dagster_project.ingest.expressions import Tolerant, tolerant
+from dagster_project.ingest.raw import ROW_KEY, ROW_NUMBER, Raw
+from dagster_project.lake.duck import file_list, literal, quoted
+from dagster_project.settings.tables import CanonicalTable, ColumnType
+
+SQL_TYPES: Mapping[ColumnType, str] = {
+    "text": "varchar",
+    "text_list": "varchar",
+    "timestamp": "timestamp",
+    "date": "date",
+    "money": "decimal(18, 4)",
+    "float": "double",
+    "integer": "integer",
+}
+NOUNS: Mapping[ColumnType, str] = {
+    "text": "text",
+    "text_list": "text",
+    "timestamp": "time",
+    "date": "date",
+    "money": "finite amount",
+    "float": "finite number",
+    "integer": "whole number",
+}
+OFFSET_AT_END = r"\d{2}:\d{2}.*(Z|[+-]\d{2}(:?\d{2})?)$"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the rows of one source are to be understood. Days are those of `business_zone`."""
+
+    table: CanonicalTable
+    columns: Mapping[str, str]
+    where: str | None
+    source_zone: str
+    business_zone: str
+    earliest_on: date
+    latest_on: date
+    core_events: tuple[str, ...] | None
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """One column of the settings against one file: its expression, and the DuckDB type that it gives."""
+
+    name: str
+    type: ColumnType
+    expression: Tolerant
+    given: str
+
+
+def create_typed(con: duckdb.DuckDBPyConnection, raw: Raw, *, reading: Reading, file_name: str) -> None:
+    """Make the table `typed`: row_number, fate, reason, user_id, the canonical columns, attributes, dt, row_hash.
+
+    Times are naive UTC; `dt` is the day of the table's time column in the business zone, or null; `row_hash`
+    is equal for rows that are equal in every column of the file.
+
+    Raises:
+        SourceError: an expression names a column that the file lacks, or cannot be computed.
+    """
+    mapped = [
+        mapped_column(con, raw, name=name, expression=expression, reading=reading, file_name=file_name)
+        for name, expression in reading.columns.items()
+    ]
+    wanted = "true"
+    if reading.where is not None:
+        wanted = mapped_column(
+            con, raw, name="where", expression=reading.where, reading=reading, file_name=file_name
+        ).expression.sql
+    query = typed_query(mapped, wanted=wanted, reading=reading)
+    try:
+        con.execute(f"create table typed as {query}")
+    except duckdb.Error as error:
+        raise SourceError(
+            f"sources.{reading.table.name}: {file_name} cannot be computed: {str(error).splitlines()[0]}",
+            fix=f"correct the expressions of sources.{reading.table.name}.columns or where",
+        ) from error
+    con.execute("insert into typed by name select row_number, 'quarantined' as fate, reason from unreadable")
+
+
+def mapped_column(
+    con: duckdb.DuckDBPyConnection, raw: Raw, *, name: str, expression: str, reading: Reading, file_name: str
+) -> Mapped:
+    """One expression, made tolerant and checked against the file's columns."""
+    key = f"sources.{reading.table.name}.{'where' if name == 'where' else f'columns.{name}'}"
+    made = tolerant(expression, text_columns=raw.text_columns)
+    folded = {column.casefold() for column in raw.columns}
+    missing = [column for column in made.columns if column.casefold() not in folded]
+    if missing:
+        near = difflib.get_close_matches(missing[0], list(raw.columns), n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise SourceError(
+            f"{key}: {file_name} has no column {missing[0]!r}; it has {', '.join(raw.columns)}",
+            fix=f"{hint}correct the expression {expression!r}, or deliver a file with that column",
+        )
+    try:
+        given = str(con.sql(f"describe select {made.sql} as x from raw limit 0").fetchall()[0][1])
+    except duckdb.Error as error:
+        raise SourceError(
+            f"{key} = {expression!r} cannot be computed on {file_name}: {str(error).splitlines()[0]}",
+            fix="correct the expression; in text files cast a column before using it as a date or a list",
+        ) from error
+    column = reading.table.columns.get(name)
+    return Mapped(name=name, type=column.type if column else "text", expression=made, given=given)
+
+
+def typed_query(mapped: list[Mapped], *, wanted: str, reading: Reading) -> str:
+    """Raw values, then typed values, then the verdict on each row."""
+    given = {column.name: column for column in mapped}
+    table = reading.table
+    attributes = [column for column in mapped if column.name not in table.columns]
+    raw_values = [f"{column.expression.sql} as {quoted('x_' + column.name)}" for column in mapped]
+    bad_values = [f"{bad_probe(column)} as {quoted('b_' + column.name)}" for column in mapped]
+    values = [
+        f"{typed_value(given[name], zone=reading.source_zone)} as {quoted(name)}"
+        if name in given
+        else f"cast(null as {SQL_TYPES[column.type]}) as {quoted(name)}"
+        for name, column in table.columns.items()
+    ]
+    if table.takes_attributes:
+        pairs = ", ".join(f"{quoted(a.name)} := {quoted('x_' + a.name)}" for a in attributes)
+        values.append(
+            f"{f'cast(to_json(struct_pack({pairs})) as varchar)' if pairs else 'null::varchar'} as attributes"
+        )
+    time = quoted(table.time_column)
+    reasons = [text for column in mapped if column.name in table.columns for text in reasons_of(column, reading)]
+    return f"""
+        with expressed as (
+            select {ROW_NUMBER} as row_number, md5_number_lower({ROW_KEY}) as row_hash,
+                coalesce(({wanted}), false) as is_wanted, {", ".join([*raw_values, *bad_values])}
+            from raw
+        ), valued as (
+            select row_number, row_hash, is_wanted, {", ".join(values)},
+                columns('x_.*'), columns('b_.*')
+            from expressed
+        ), judged as (
+            select *, coalesce({", ".join([*reasons, "null"])}) as verdict,
+                cast(({time} at time zone 'UTC') at time zone {literal(reading.business_zone)} as date) as dt
+            from valued
+        )
+        select row_number,
+            case when not is_wanted then 'filtered' when user_id is null then 'anonymous'
+                when verdict is not null then 'quarantined' else 'kept' end as fate,
+            case when is_wanted and user_id is not null then verdict end as reason,
+            {", ".join(quoted(name) for name in table.columns)},
+            {"attributes, " if table.takes_attributes else ""}dt, row_hash
+        from judged
+    """
+
+
+def bad_probe(column: Mapped) -> str:
+    """The first text inside an expression that its conversion could not read, or null."""
+    found = [
+        f"case when nullif(trim(cast({probe.column} as varchar)), '') is not null and ({probe.sql}) is null "
+        f"then cast({probe.column} as varchar) end"
+        for probe in column.expression.probes
+    ]
+    return f"coalesce({', '.join(found)}, cast(null as varchar))" if found else "cast(null as varchar)"
+
+
+def typed_value(column: Mapped, *, zone: str) -> str:
+    """The canonical value of a column, null where the expression's value cannot be one."""
+    value = quoted("x_" + column.name)
+    if column.type in ("text", "text_list"):
+        if column.given in ("DOUBLE", "FLOAT"):  # 17850.0 is the id 17850
+            whole = f"case when {value} = trunc({value}) then cast(try_cast({value} as bigint) as varchar) end"
+            return f"coalesce({whole}, cast({value} as varchar))"
+        return f"nullif(trim(cast({value} as varchar)), '')"
+    if column.type == "timestamp":
+        return utc_time(value, given=column.given, zone=zone)
+    if column.type == "float":
+        return f"case when isfinite(try_cast({value} as double)) then try_cast({value} as double) end"
+    return f"try_cast({value} as {SQL_TYPES[column.type]})"
+
+
+def utc_time(value: str, *, given: str, zone: str) -> str:
+    """A time as naive UTC: an offset in the value counts, else the source's zone."""
+    local = f"(try_cast({value} as timestamp) at time zone {literal(zone)}) at time zone 'UTC'"
+    with_offset = f"try_cast({value} as timestamptz) at time zone 'UTC'"
+    if given == "TIMESTAMP WITH TIME ZONE":
+        return f"{value} at time zone 'UTC'"
+    if given == "VARCHAR":
+        return f"case when regexp_matches({value}, {literal(OFFSET_AT_END)}) then {with_offset} else {local} end"
+    return local
+
+
+def reasons_of(column: Mapped, reading: Reading) -> list[str]:
+    """SQL texts, each the reason why this column's value is bad, or null."""
+    name, value, given, bad = (
+        column.name,
+        quoted(column.name),
+        f"cast({quoted('x_' + column.name)} as varchar)",
+        quoted("b_" + column.name),
+    )
+    noun = NOUNS[column.type]
+    said = f"concat({literal(name + ': ')}, chr(34), left({{}}, 80), chr(34), ' is not a {noun}')"
+    reasons = [f"case when {bad} is not null then {said.format(bad)} end"]
+    reasons.append(f"case when {value} is null and nullif(trim({given}), '') is not null then {said.format(given)} end")
+    if name in reading.table.required and name != "user_id":
+        reasons.append(f"case when {value} is null then {literal(name + ' is blank')} end")
+    if name == reading.table.time_column:
+        for sign, day in (("<", reading.earliest_on), (">", reading.latest_on)):
+            limit = f"quality.{'earliest_on' if sign == '<' else 'latest_on'} {day}"
+            reasons.append(
+                f"case when cast({value} as date) {sign} date {literal(str(day))} "
+                f"then concat({literal(name + ' ')}, cast({value} as date), ' is beyond {limit}') end"
+            )
+    if reading.table.name == "events" and name == "amount":
+        counts = f"list_contains({file_list(reading.core_events)}, event_type)" if reading.core_events else "true"
+        reasons.append(
+            f"case when {value} < 0 and {counts} then concat('amount ', {value}, ' is negative on the core event ', "
+            "event_type, '; give refunds an event_type of their own and leave it out of core_events') end"
+        )
+    return reasons

@@ -1,0 +1,43 @@
+-- One row per user with a profile: who they are, as last delivered.
+--
+-- grain:      user_sk
+-- partition:  whole
+-- tests:      not_null user_sk; unique user_sk
+-- columns:
+--   user_sk: the user's key inside the store
+--   signed_up_at (UTC): when the account was opened
+--   birth_on (date): birthday
+--   gender: as the source names it
+--   country: ISO 3166 code, as the source has it
+--   region: part of the country
+--   timezone: IANA zone of the user
+--   locale: language and region
+--   occupation: as the source names it
+--   acquisition_channel: how the user came
+--   person_key: equal for the accounts of one person
+--   attributes (JSON): every further column that the settings name
+--   dt (date): day of signing up in the business zone; null if not known
+--
+-- A profile has no history: the newest delivery wins, and an earlier night replays with today's profile. A user
+-- who signed up after the night is not there yet; one without a date always is.
+
+with arrived as (
+    select * from ingest.users
+)
+
+select
+    user_sk,
+    signed_up_at,
+    birth_on,
+    gender,
+    country,
+    region,
+    timezone,
+    locale,
+    occupation,
+    acquisition_channel,
+    person_key,
+    attributes,
+    dt
+from arrived
+qualify row_number() over (partition by user_sk order by delivery desc, row_hash) = 1
