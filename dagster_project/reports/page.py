@@ -1,0 +1,236 @@
+"""The page itself: figures, tables and sentences put into the template, and the script they share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import polars as pl
+
+from dagster_project.reports import figures, sentences, summaries, tables
+from dagster_project.reports import formatting as fmt
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+    from markupsafe import Markup
+
+    from dagster_project.reports.content import ReportContent
+
+SHARED_SCRIPT = "assets/plotly.min.js"
+"""Where all nights' pages look for plotly.js, from the folder of the reports."""
+
+PLOT_CONFIG = {"displayModeBar": False, "displaylogo": False, "showSendToCloud": False, "responsive": True}
+
+GLOSSARY = (
+    ("core event", "An activity that counts as use."),
+    (
+        "churn factor",
+        "Days since the last core event ÷ the user's own usual gap, shrunk towards the population's.",
+    ),
+    ("lapsed", "Silent beyond their own cadence."),
+    ("churned", "Lapsed by the primary churn definition."),
+    ("return", "The first core event after churn."),
+    ("regret rate", "Share of those labelled churned who came back unaided within the horizon."),
+    ("strategy", "Channel × message × offer × timing × dose."),
+    ("arm", "What randomisation gave a user: treat, control or explore."),
+    ("uplift", "P(return | contact) − P(return | none): what contact itself changes."),
+    (
+        "expected profit",
+        "What contacting a user is expected to earn beyond leaving them alone, costs taken off.",
+    ),
+    ("AUC", "Chance that a user who returns is ranked above one who does not; 0.5 is a coin."),
+    ("log loss, Brier", "How far the probabilities are from what happened; lower is better."),
+    ("calibration error", "Mean distance between predicted and observed shares; 0 is honest."),
+)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A drawn figure with the sentence above it; the label is what a screen reader says of it."""
+
+    lead: str
+    label: str
+    html: Markup
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One number of the headline."""
+
+    label: str
+    value: str
+    hint: str
+
+
+def render_report(content: ReportContent, *, plotly_js: Literal["shared", "inline"] = "shared") -> str:
+    """The whole page as HTML; equal content gives equal bytes.
+
+    "shared" expects the script at `../assets/plotly.min.js` (see `write_plotly_js`), since the page
+    lies in `reports/<as_of>/`. "inline" holds the script itself, 4.8 MB, and can be sent alone.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+    from plotly.offline import get_plotlyjs
+
+    environment = Environment(
+        loader=PackageLoader("dagster_project", "reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.j2").render(
+        content=content,
+        as_of=fmt.day(content.as_of),
+        horizon=fmt.counted(content.horizon_days, "day"),
+        tiles=_tiles(content),
+        pictures=_pictures(content),
+        tables=_tables(content),
+        leads=_leads(content),
+        glossary=GLOSSARY,
+        script_path=f"../{SHARED_SCRIPT}",
+        # The library is trusted and holds no "</script"; a test keeps watch over that.
+        script=Markup(get_plotlyjs()) if plotly_js == "inline" else None,  # noqa: S704
+    )
+
+
+def write_plotly_js(reports_dir: Path) -> Path:
+    """Where the script of all nights lies; written unless the same bytes are there."""
+    from plotly.offline import get_plotlyjs
+
+    target = reports_dir / SHARED_SCRIPT
+    script = get_plotlyjs().encode()
+    if target.is_file() and target.read_bytes() == script:
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = target.with_name(f".{target.name}.new")
+    aside.write_bytes(script)
+    return aside.replace(target)
+
+
+def _tiles(content: ReportContent) -> list[Tile]:
+    numbers = content.headline
+    users = numbers.get("n_users")
+    churned = numbers.get("n_churned")
+    share = churned / users if churned is not None and users else None
+    profit = fmt.money(numbers.get("expected_profit"), currency="")
+    return [
+        Tile("users", fmt.count(users), "known on this day"),
+        Tile("churned", fmt.count(churned), f"{fmt.percent(share)} of all users"),
+        Tile("to contact", fmt.count(numbers.get("n_exported")), "in cohorts.csv"),
+        Tile("expected profit", profit, f"{content.currency} from contacting them"),
+        Tile("held out", fmt.count(numbers.get("n_held_out")), "control group, to measure by"),
+        Tile("suppressed", fmt.count(numbers.get("n_suppressed")), "lapsed, not to be contacted"),
+    ]
+
+
+def _pictures(content: ReportContent) -> dict[str, Picture | None]:
+    return {
+        "stages": _stages_picture(content),
+        "migration": _migration_picture(content),
+        "churn_factor": _churn_factor_picture(content),
+        "silence": _silence_picture(content),
+        "activity": _activity_picture(content),
+        "returns": _returns_picture(content),
+        "reliability": _reliability_picture(content),
+    }
+
+
+def _stages_picture(content: ReportContent) -> Picture | None:
+    if content.stages is None or content.stages.is_empty():
+        return None
+    lead = sentences.about_stages(content.stages, on=fmt.day(content.as_of))
+    return _picture("stages", figures.stage_bars(content.stages), lead, kind="Bar chart of users per stage")
+
+
+def _migration_picture(content: ReportContent) -> Picture | None:
+    if content.migration is None or not content.migration["n_users"].sum():
+        return None
+    lead = sentences.about_migration(content.migration, phases=sentences.phase_map(content.stages))
+    kind = "Flow diagram from yesterday's stages to today's"
+    return _picture("migration", figures.stage_sankey(content.migration), lead, kind=kind)
+
+
+def _churn_factor_picture(content: ReportContent) -> Picture | None:
+    if content.stages is None:
+        return None
+    declining = content.stages.filter(pl.col("phase") == "declining", pl.col("churn_factor").is_finite())
+    if declining.is_empty():
+        return None
+    figure = figures.churn_factor_bars(declining)
+    return _picture("churn-factor", figure, sentences.about_declining(declining), kind="Histogram of churn factors")
+
+
+def _silence_picture(content: ReportContent) -> Picture | None:
+    if content.stages is None or content.stages["days_silent"].drop_nulls().is_empty():
+        return None
+    lead = sentences.about_silence(content.stages)
+    return _picture("silence", figures.silence_ranges(content.stages), lead, kind="Ranges of days silent per stage")
+
+
+def _activity_picture(content: ReportContent) -> Picture | None:
+    daily = content.daily_activity
+    if daily is None or daily["active_on"].drop_nulls().is_empty():
+        return None
+    figure = figures.activity_line(daily)
+    return _picture("activity", figure, sentences.about_activity(daily), kind="Line chart of active users per day")
+
+
+def _returns_picture(content: ReportContent) -> Picture | None:
+    if content.km_curves is None or (lead := sentences.about_returns(content.km_curves)) is None:
+        return None
+    figure = figures.return_curves(content.km_curves)
+    return _picture("returns", figure, lead, kind="Curves of the share returned by day, one per stage")
+
+
+def _reliability_picture(content: ReportContent) -> Picture | None:
+    if content.reliability is None or content.evaluations is None:
+        return None
+    bins, candidates = summaries.bins_to_compare(content.reliability, content.evaluations)
+    if bins.is_empty():
+        return None
+    lead = sentences.about_reliability(bins, winner=candidates[0])
+    figure = figures.reliability_lines(bins, candidates=candidates)
+    return _picture("reliability", figure, lead, kind="Observed against predicted share of users who return")
+
+
+def _tables(content: ReportContent) -> dict[str, tables.Table | None]:
+    return {
+        "dwell": tables.stage_dwell(content),
+        "moves": tables.largest_moves(content),
+        "regret": tables.regret(content),
+        "agreement": tables.definition_agreement(content),
+        "evaluations": tables.evaluations(content),
+        "cohort": tables.cohort(content),
+        "strategies": tables.strategies(content),
+        "arms": tables.arms(content),
+        "suppressed": tables.suppressed(content),
+        "quality": tables.quality(content),
+        "reasons": tables.quarantine_reasons(content),
+    }
+
+
+def _leads(content: ReportContent) -> dict[str, str | None]:
+    return {
+        "definitions": sentences.about_definitions(content),
+        "cadence": _said(sentences.about_cadence, content.parameters),
+        "winner": _said(sentences.about_winner, content.evaluations),
+        "cohort": sentences.about_cohort(content),
+        "held_out": sentences.about_held_out(content),
+        "quality": _said(sentences.about_quality, content.quality),
+    }
+
+
+def _said(about: Callable[[pl.DataFrame], str], frame: pl.DataFrame | None) -> str | None:
+    return None if frame is None or frame.is_empty() else about(frame)
+
+
+def _picture(name: str, figure: go.Figure, lead: str, *, kind: str) -> Picture:
+    from markupsafe import Markup
+    from plotly.io import to_html
+
+    # A fixed id: plotly's own is random, and the page must come out byte for byte the same.
+    html = to_html(figure, config=PLOT_CONFIG, include_plotlyjs=False, full_html=False, div_id=f"figure-{name}")
+    return Picture(lead, f"{kind}. {lead}", Markup(html))  # noqa: S704  # plotly escapes its JSON
