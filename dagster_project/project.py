@@ -17,12 +17,13 @@ import polars as pl
 from dagster_project.errors import DataQualityError
 from dagster_project.ingest.arrivals import LakeArrivals
 from dagster_project.ingest.raw import Layout
-from dagster_project.ingest.take_in import Source, TakenIn, take_in
+from dagster_project.ingest.take_in import QUARANTINE, QUARANTINE_SCHEMA, Source, TakenIn, take_in
 from dagster_project.ingest.typed import Reading
 from dagster_project.lake.build import Builder, Built
 from dagster_project.lake.duck import connect, frame
 from dagster_project.lake.sql_model import SqlModel, load_models
 from dagster_project.lake.store import Lake
+from dagster_project.lifecycle import LifecycleChoices, StageRules, estimate_rules
 from dagster_project.settings import CANONICAL, Settings, load_settings
 
 NO_EVENT_TYPE = ("",)  # an empty list has no type that DuckDB could bind
@@ -89,8 +90,11 @@ class Project:
         bound = {"core_events": list(core or NO_EVENT_TYPE), "counts_all": core is None, **values}
         return Builder(self.lake, self.models, self.arrivals, bound, self.connect)
 
-    def build(self, table: str, *, as_of: date | None = None, **values: Any) -> Built:
+    def build(self, table: str, *, as_of: date | None = None) -> Built:
         """Bring one table in line with its inputs."""
+        values: dict[str, Any] = {}
+        if as_of is not None and "window_days" in self.models[table].params:
+            values["window_days"] = self.rules(as_of).horizon_days
         return self.builder(**values).build(table, as_of=as_of)
 
     def seen(self, table: str, *, as_of: date) -> pl.DataFrame:
@@ -98,6 +102,43 @@ class Project:
         with self.connect() as con:
             self.builder().view(con, table, through=as_of)
             return frame(con, f"from {table}")
+
+    def read(self, table: str, *, as_of: date) -> pl.DataFrame:
+        """A table that the night `as_of` has made."""
+        return self.lake.read(table, key=as_of.isoformat())
+
+    def write(self, table: str, made: pl.DataFrame, *, as_of: date) -> None:
+        """Put a table of a night in place. Tables of functions are made anew in every run of their night."""
+        self.lake.write(table, made, key=as_of.isoformat(), fingerprint="made by a function")
+
+    def rules(self, as_of: date, *, horizon_days: int | None = None) -> StageRules:
+        """The yardsticks of any day, from what was visible on it; with another day's horizon if given."""
+        choices = LifecycleChoices(
+            horizon_days=horizon_days or self.settings.horizon_days,
+            calendar_days=self.settings.churn.calendar_days,
+            max_return_share=self.settings.churn.max_return_share,
+            primary=self.settings.churn.primary,
+        )
+        return estimate_rules(self.at("marts.users", as_of=as_of), as_of=as_of, choices=choices)
+
+    def at(self, table: str, *, as_of: date, **values: Any) -> pl.DataFrame:
+        """A table of SQL as it was on any day, made first if need be, with what it reads."""
+        builder = self.builder(**values)
+        self._build_with_inputs(builder, table, as_of)
+        return self.lake.read(table, key=as_of.isoformat())
+
+    def _build_with_inputs(self, builder: Builder, table: str, as_of: date) -> None:
+        for read in self.models[table].reads:
+            model = self.models.get(read)
+            if model is not None and model.partition in ("as_of", "state"):
+                self._build_with_inputs(builder, read, as_of)
+        builder.build(table, as_of=as_of)
+
+    def quarantine(self) -> pl.DataFrame:
+        """The bad rows of the deliveries that count."""
+        keys = [delivery.key for name in self.sources for delivery in self.arrivals.active(name)]
+        frames = [self.lake.read(QUARANTINE, key=key) for key in keys]
+        return pl.concat(frames) if frames else pl.DataFrame(schema=QUARANTINE_SCHEMA)
 
     def event_days(self) -> tuple[date, date]:
         """The first and the last day with an event.

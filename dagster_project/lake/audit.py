@@ -2,12 +2,24 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import duckdb
 
 from dagster_project.errors import DataQualityError
-from dagster_project.lake.sql_model import SqlModel, SqlTest
+from dagster_project.lake.sql_model import SqlTest
+
+
+class Tested(Protocol):
+    """A table that says which rules its rows keep."""
+
+    @property
+    def table(self) -> str:
+        """`schema.table`."""
+
+    @property
+    def tests(self) -> tuple[SqlTest, ...]:
+        """The rules."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +44,7 @@ class AuditError(DataQualityError):
 
 
 def run_tests(
-    con: duckdb.DuckDBPyConnection, model: SqlModel, relation: str, values: Mapping[str, Any]
+    con: duckdb.DuckDBPyConnection, model: Tested, relation: str, values: Mapping[str, Any]
 ) -> tuple[TestResult, ...]:
     """Every test of the model on `relation`, a SQL source that holds the table's new rows."""
     return tuple(TestResult(test.name, count_failing(con, test, relation, values)) for test in model.tests)
@@ -45,7 +57,7 @@ def count_failing(con: duckdb.DuckDBPyConnection, test: SqlTest, relation: str, 
     return int(found[0][0] or 0)
 
 
-def no_failures(model: SqlModel) -> tuple[TestResult, ...]:
+def no_failures(model: Tested) -> tuple[TestResult, ...]:
     """The results of a model whose rows in place have passed before."""
     return tuple(TestResult(test.name, 0) for test in model.tests)
 
@@ -57,7 +69,7 @@ def merge_tests(chunks: Sequence[Sequence[TestResult]]) -> tuple[TestResult, ...
     )
 
 
-def refuse_failures(model: SqlModel, results: tuple[TestResult, ...], *, where: str) -> None:
+def refuse_failures(model: Tested, results: tuple[TestResult, ...], *, where: str) -> None:
     """Stop if any test failed.
 
     Raises:
@@ -67,6 +79,6 @@ def refuse_failures(model: SqlModel, results: tuple[TestResult, ...], *, where: 
     if failed:
         raise AuditError(
             f"{model.table} {where} breaks {', '.join(failed)}",
-            fix=f"look at the rows that {model.path.name} makes of that partition; the table in place is unchanged",
+            fix=f"look at the rows that make {model.table}; the table in place is unchanged",
             results=results,
         )

@@ -150,7 +150,11 @@ def split_header(text: str) -> tuple[list[str], str]:
 
 def parse_header(lines: list[str], *, path: Path) -> tuple[str, dict[str, str], str]:
     """Description, sections by key, and the prose below them."""
-    text = "\n".join(line.removeprefix(" ") for line in lines)
+    return parse_header_text("\n".join(line.removeprefix(" ") for line in lines), where=str(path))
+
+
+def parse_header_text(text: str, *, where: str) -> tuple[str, dict[str, str], str]:
+    """The same of a header that stands by itself."""
     description, _, rest = text.strip().partition("\n\n")
     sections: dict[str, str] = {}
     prose: list[str] = []
@@ -166,7 +170,7 @@ def parse_header(lines: list[str], *, path: Path) -> tuple[str, dict[str, str], 
             key = None
             prose.append(line)
     if not description.startswith("One row per"):
-        raise SqlModelError(f"{path}: the header does not begin with 'One row per ...'", fix="say the grain in words")
+        raise SqlModelError(f"{where}: the header does not begin with 'One row per ...'", fix="say the grain in words")
     return " ".join(description.split()), sections, "\n".join(prose).strip()
 
 

@@ -95,6 +95,13 @@ class Lake:
             )
         return pl.read_parquet(self.path(table, key))
 
+    def types(self, table: str) -> dict[str, str]:
+        """The columns of the table's newest partition with their types; empty for an unknown table."""
+        newest = next(reversed(self.index(table)), None)
+        if newest is None:
+            return {}
+        return {name: str(type_) for name, type_ in pl.read_parquet_schema(self.path(table, newest)).items()}
+
     def paths(self, table: str, keys: Iterable[str] | None = None) -> list[str]:
         """The files of the given partitions (of all, if None), in the order of their keys."""
         known = self.index(table)

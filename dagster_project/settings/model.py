@@ -203,6 +203,9 @@ class Settings(Section):
         None, description="Event types that count as use; unset: all of them.", examples=[["purchase"]]
     )
     timezone: Zone = Field("UTC", description="IANA zone of the business; a day starts at its midnight.")
+    notice: str | None = Field(
+        None, min_length=1, description="Sentence shown on every page, such as that the data are simulated."
+    )
     currency: Currency = Field("EUR", description="ISO 4217 code of every amount, cost and price.")
     first_as_of: Day | None = Field(
         None,
