@@ -26,6 +26,16 @@ from dagster_project.lake.store import Lake, Partition, fingerprint
 LEDGER = "ledger.json"
 ROW_COUNTS = "ingest.row_counts"
 QUARANTINE = "staging.quarantine"
+QUARANTINE_SCHEMA = pl.Schema(
+    {
+        "source_table": pl.String(),
+        "source_file": pl.String(),
+        "row_number": pl.Int64(),
+        "reason": pl.String(),
+        "raw_text": pl.String(),
+        "dt": pl.Date(),
+    }
+)
 READING_VERSION = 1  # raise when the meaning of a reading changes, so that every file is read anew
 
 

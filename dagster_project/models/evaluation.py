@@ -1,0 +1,240 @@
+"""Out-of-time judgement of the candidates, and the rule by which one of them ships.
+
+Judged on the newest closed window, learned from cutoffs whose windows had closed when it opened.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from dagster_project.models import metrics
+from dagster_project.models.activity import BASELINE, Candidate, Probabilities, outcomes
+from dagster_project.models.cutoffs import split_out_of_time
+from dagster_project.models.features import sample_rows
+
+MAX_TEST_ROWS = 50_000  # 100 resamples of this many rows cost about a second for all candidates together
+SURE_SHARE = 0.95
+FEWEST_LAPSED_TO_DECIDE = 200
+SILENCE_BUCKETS: tuple[tuple[str, float, float], ...] = (
+    ("silence_0_1h", 0, 1),
+    ("silence_1_2h", 1, 2),
+    ("silence_2_4h", 2, 4),
+    ("silence_4h_up", 4, float("inf")),
+)
+
+EVALUATION_SCHEMA = pl.Schema(
+    {
+        "candidate": pl.String,
+        "population": pl.String,
+        "is_winner": pl.Boolean,
+        "n": pl.Int64,
+        "base_rate": pl.Float64,
+        "auc": pl.Float64,
+        "auc_low": pl.Float64,
+        "auc_high": pl.Float64,
+        "average_precision": pl.Float64,
+        "log_loss": pl.Float64,
+        "log_loss_low": pl.Float64,
+        "log_loss_high": pl.Float64,
+        "brier": pl.Float64,
+        "ece": pl.Float64,
+        "top_decile_lift": pl.Float64,
+        "observed_over_expected": pl.Float64,
+    }
+)
+RELIABILITY_SCHEMA = pl.Schema(
+    {
+        "candidate": pl.String,
+        "population": pl.String,
+        "bin": pl.Int64,
+        "mean_predicted": pl.Float64,
+        "observed": pl.Float64,
+        "n": pl.Int64,
+    }
+)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What the newest closed window says of each candidate.
+
+    `evaluations`: one row per candidate × population (figures null where they cannot be measured).
+    `reliability`: one row per candidate × population (all, lapsed) × bin that holds rows.
+    `test`: the judged rows, sorted by user_id; `predictions`: per candidate, in the same order.
+    """
+
+    winner: str
+    decided_on: str
+    reason: str
+    evaluations: pl.DataFrame
+    reliability: pl.DataFrame
+    test: pl.DataFrame
+    predictions: Mapping[str, Probabilities]
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """One population of the test rows: who is in it, and the resamples that all candidates share."""
+
+    name: str
+    mask: npt.NDArray[np.bool_]
+    weights: npt.NDArray[np.uint16]
+
+
+def evaluate_candidates(
+    training: pl.DataFrame,
+    *,
+    candidates: tuple[Candidate, ...],
+    horizon_days: int,
+    seed: int,
+    max_rows: int,
+    n_resamples: int,
+) -> Evaluation:
+    """Fit every candidate on the past, judge it on the newest cutoff, choose the winner.
+
+    Estimand: the figures that next-window activity would have given, had the candidate been used at
+    that cutoff. Not the effect of contacting anybody. Figures are those of the model as fitted,
+    before the recalibration that `calibration` adds when it ships. `training` needs both sides of
+    `split_out_of_time` and an `is_lapsed` column; one row per user and cutoff.
+    """
+    learn, test = split_out_of_time(training, horizon_days=horizon_days)
+    learn = sample_rows(learn, max_rows=max_rows, seed=seed)
+    test = sample_rows(test, max_rows=MAX_TEST_ROWS, seed=seed)
+    predictions = {c.name: c.build(seed).fit(learn).predict(test) for c in candidates}
+    outcome = outcomes(test)
+    populations = [
+        _Judged(name, mask, metrics.resample_weights(int(mask.sum()), n_resamples=n_resamples, seed=seed))
+        for name, mask in _populations(test, horizon_days=horizon_days)
+    ]
+    decisive = _decisive_population(outcome, populations)
+    winner, reason = choose_winner(
+        {n: metrics.log_losses(outcome, p)[decisive.mask] for n, p in predictions.items()},
+        weights=decisive.weights,
+    )
+    return Evaluation(
+        winner=winner,
+        decided_on=decisive.name,
+        reason=reason,
+        evaluations=_evaluation_rows(outcome, predictions, populations, winner=winner),
+        reliability=_reliability_rows(outcome, predictions, populations[:2]),
+        test=test,
+        predictions=predictions,
+    )
+
+
+def choose_winner(losses: Mapping[str, npt.NDArray[np.float64]], *, weights: npt.NDArray[np.uint16]) -> tuple[str, str]:
+    """(winner, why). `losses`: log-loss of each judged row under each candidate, the same rows for all.
+
+    A challenger stands when its mean log-loss is below recency's in at least 95 % of the paired
+    resamples; of those that stand, the lowest mean log-loss ships. If none does, recency ships: a
+    model that cannot be told from the simple curve has not earned its complexity.
+    """
+    baseline = losses[BASELINE]
+    standing = {
+        name: float(loss.mean())
+        for name, loss in losses.items()
+        if name != BASELINE and _beats(loss, baseline, weights=weights)
+    }
+    if not standing:
+        return BASELINE, "no challenger beat recency in 95 % of the resamples"
+    winner = min(standing, key=lambda name: (standing[name], name))
+    saved = float(baseline.mean()) - standing[winner]
+    return winner, f"lowest log-loss, {saved:.4f} below recency, ahead in at least 95 % of the resamples"
+
+
+def _beats(
+    loss: npt.NDArray[np.float64], baseline: npt.NDArray[np.float64], *, weights: npt.NDArray[np.uint16]
+) -> bool:
+    saved = metrics.resampled_means(baseline - loss, weights=weights)
+    return bool(len(saved)) and float((saved > 0).mean()) >= SURE_SHARE
+
+
+def _populations(test: pl.DataFrame, *, horizon_days: int) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
+    """All, the lapsed, then the lapse buckets: silence in [low, high) horizons."""
+    yield "all", np.ones(test.height, dtype=np.bool_)
+    yield "lapsed", test["is_lapsed"].fill_null(False).to_numpy()
+    silence = test["silence_days"].cast(pl.Float64).to_numpy() / horizon_days
+    for name, low, high in SILENCE_BUCKETS:
+        yield name, (silence >= low) & (silence < high)
+
+
+def _decisive_population(outcome: npt.NDArray[np.float64], populations: list[_Judged]) -> _Judged:
+    everyone, lapsed = populations[:2]
+    active = outcome[lapsed.mask]
+    can_decide = len(active) >= FEWEST_LAPSED_TO_DECIDE and 0 < active.sum() < len(active)
+    return lapsed if can_decide else everyone
+
+
+def _evaluation_rows(
+    outcome: npt.NDArray[np.float64],
+    predictions: Mapping[str, Probabilities],
+    populations: list[_Judged],
+    *,
+    winner: str,
+) -> pl.DataFrame:
+    rows = [
+        {"candidate": name, "population": judged.name, "is_winner": name == winner}
+        | measure(outcome[judged.mask], probability[judged.mask], weights=judged.weights)
+        for name, probability in predictions.items()
+        for judged in populations
+    ]
+    return pl.DataFrame(rows, schema=EVALUATION_SCHEMA)
+
+
+def measure(
+    outcome: npt.NDArray[np.float64],
+    probability: Probabilities,
+    *,
+    weights: npt.NDArray[np.uint16],
+) -> dict[str, float | int | None]:
+    """Every figure of EVALUATION_SCHEMA for one candidate and population; all null without rows."""
+    if not len(outcome):
+        return {"n": 0}
+    losses = metrics.log_losses(outcome, probability)
+    auc_ends = asdict(metrics.auc_interval(outcome, probability, weights=weights))
+    loss_ends = asdict(metrics.mean_interval(losses, weights=weights))
+    return {
+        "n": len(outcome),
+        "base_rate": float(outcome.mean()),
+        "auc": metrics.auc(outcome, probability),
+        "auc_low": auc_ends["low"],
+        "auc_high": auc_ends["high"],
+        "average_precision": metrics.average_precision(outcome, probability),
+        "log_loss": float(losses.mean()),
+        "log_loss_low": loss_ends["low"],
+        "log_loss_high": loss_ends["high"],
+        "brier": float(((outcome - probability) ** 2).mean()),
+        "ece": metrics.calibration_error(outcome, probability),
+        "top_decile_lift": metrics.top_decile_lift(outcome, probability),
+        "observed_over_expected": float(outcome.sum() / probability.sum()),
+    }
+
+
+def _reliability_rows(
+    outcome: npt.NDArray[np.float64], predictions: Mapping[str, Probabilities], populations: list[_Judged]
+) -> pl.DataFrame:
+    curves = [
+        _reliability_curve(outcome[judged.mask], probability[judged.mask]).select(
+            pl.lit(name).alias("candidate"), pl.lit(judged.name).alias("population"), pl.all()
+        )
+        for name, probability in predictions.items()
+        for judged in populations
+    ]
+    return pl.concat([RELIABILITY_SCHEMA.to_frame(), *curves])
+
+
+def _reliability_curve(outcome: npt.NDArray[np.float64], probability: Probabilities) -> pl.DataFrame:
+    bins = metrics.equal_count_bins(probability)
+    return (
+        pl.DataFrame({"bin": bins + 1, "probability": probability, "outcome": outcome})
+        .group_by("bin")
+        .agg(
+            mean_predicted=pl.col("probability").mean(),
+            observed=pl.col("outcome").mean(),
+            n=pl.len().cast(pl.Int64),
+        )
+        .sort("bin")
+    )

@@ -1,0 +1,215 @@
+"""The night's decision: every churned user is written to, held out, or left alone for a stated reason."""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+import polars as pl
+
+from dagster_project.strategy.allocation import gates
+from dagster_project.strategy.catalogue import Catalogue
+from dagster_project.strategy.eligibility import churned_cases
+from dagster_project.strategy.holdout import assign_arms, hash_draws
+from dagster_project.strategy.options import best_options, drawn_options, price_options
+from dagster_project.strategy.rules import DecisionRules
+from dagster_project.strategy.suppression import suppressed_rows
+from dagster_project.strategy.timing import send_times
+
+EXPORTED = {
+    "user_sk": pl.Int64,
+    "user_id": pl.String,
+    "arm": pl.String,
+    "strategy_id": pl.String,
+    "channel": pl.String,
+    "fallback_channel": pl.String,
+    "uplift": pl.Float64,
+    "uplift_low": pl.Float64,
+    "uplift_high": pl.Float64,
+    "evidence_grade": pl.String,
+    "expected_cost": pl.Float64,
+    "expected_profit": pl.Float64,
+    "n_options": pl.Int32,
+    "propensity": pl.Float64,
+    "send_at": pl.String,
+    "consent_basis": pl.String,
+}
+HOLDOUT = {
+    "user_id": pl.String,
+    "experiment_id": pl.String,
+    "arm": pl.String,
+    "would_be_strategy": pl.String,
+}
+ASSIGNMENTS = {
+    "user_id": pl.String,
+    "experiment_id": pl.String,
+    "arm": pl.String,
+    "assigned_at": pl.Datetime("us", "UTC"),
+    "propensity": pl.Float64,
+    "strategy_id": pl.String,
+    "channel": pl.String,
+    "as_of": pl.Date,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decisions:
+    """The churned users of one night, each in exactly one of `exported`, `holdout` and `suppressed`.
+
+    `assignments` are the ledger rows of the exported and the held out. A held-out row names the strategy and
+    channel that it would have had; its arm says that nothing was sent. All frames are sorted by `user_id`.
+    """
+
+    exported: pl.DataFrame
+    holdout: pl.DataFrame
+    suppressed: pl.DataFrame
+    assignments: pl.DataFrame
+
+
+def decide(
+    candidates: pl.DataFrame,
+    contact_points: pl.DataFrame,
+    *,
+    catalogue: Catalogue,
+    rules: DecisionRules,
+    as_of: date,
+    recent_contacts: pl.DataFrame | None = None,
+) -> Decisions:
+    """Who is written to the day after `as_of`, with what, and who is not and why.
+
+    `candidates` are users joined with their stage and scores (rows that are not churned are passed over).
+    `recent_contacts` has `user_sk`, `last_contact_on`; of several rows per user the latest counts.
+
+    Arms are drawn before anything is allocated. Closed channels, pauses and the profit test come next and are
+    the same for every arm; budget and capacity are given in the order of each user's best expected profit.
+    The explore arm then gets one of the user's options at random, whatever it is priced at; its `propensity`,
+    like every other, is the chance before the draw of this arm with this strategy.
+    """
+    cases = churned_cases(candidates, contact_points, catalogue=catalogue, rules=rules, as_of=as_of)
+    cases = _with_cool_down(cases, recent_contacts, rules, as_of)
+    options = price_options(cases, catalogue=catalogue, rules=rules, as_of=as_of)
+    cases = cases.join(best_options(options), on="user_sk", how="left", maintain_order="left")
+    arms = assign_arms(cases, salt=rules.salt, control_share=rules.control_share, explore_share=rules.explore_share)
+    cases = cases.join(arms.drop("user_id"), on="user_sk", how="left", maintain_order="left")
+    cases = _with_gate(cases, _contenders(cases, options, rules), rules)
+    out, held = pl.col("outcome") == "exported", pl.col("outcome") == "holdout"
+    exported = _exported(cases.filter(out), contact_points, options, catalogue, rules, as_of)
+    held_out = cases.filter(held)
+    return Decisions(
+        exported=exported,
+        holdout=_holdout(held_out, rules),
+        suppressed=suppressed_rows(cases.filter(~out & ~held), catalogue=catalogue, as_of=as_of),
+        assignments=_assignments(exported, held_out, rules, as_of),
+    )
+
+
+def _with_cool_down(
+    cases: pl.DataFrame, recent_contacts: pl.DataFrame | None, rules: DecisionRules, as_of: date
+) -> pl.DataFrame:
+    if recent_contacts is None:
+        return cases.with_columns(pl.lit(None, dtype=pl.Date).alias("cool_until"))
+    latest = recent_contacts.group_by("user_sk").agg(
+        pl.col("last_contact_on").max().dt.offset_by(f"{rules.min_days_between}d").alias("cool_until")
+    )
+    send_on = pl.lit(as_of + timedelta(days=1))
+    still_cooling = latest.filter(pl.col("cool_until") > send_on)
+    return cases.join(still_cooling, on="user_sk", how="left", maintain_order="left")
+
+
+def _contenders(cases: pl.DataFrame, options: pl.DataFrame, rules: DecisionRules) -> pl.DataFrame:
+    """Those who pass everything but the gates, in rank order, with the channel and cost to come."""
+    passed = cases.filter((pl.col("expected_profit") > 0) & pl.col("cool_until").is_null())
+    drawn = _explored(passed, options, rules).select(
+        "user_sk", pl.col("channel").alias("drawn_channel"), pl.col("expected_cost").alias("drawn_cost")
+    )
+    return (
+        passed.join(drawn, on="user_sk", how="left")
+        .sort("expected_profit", "user_id", descending=[True, False])
+        .select(
+            "user_sk",
+            pl.coalesce("drawn_channel", "channel").alias("channel"),
+            pl.coalesce("drawn_cost", "expected_cost").alias("expected_cost"),
+            (pl.col("arm") == "control").alias("is_held_out"),
+        )
+    )
+
+
+def _explored(cases: pl.DataFrame, options: pl.DataFrame, rules: DecisionRules) -> pl.DataFrame:
+    explorers = cases.filter(pl.col("arm") == "explore")
+    # A stream of its own: the draw that made the arm must not also choose the strategy.
+    draws = hash_draws(explorers["user_id"], salt=f"{rules.salt}/explore").alias("draw")
+    return drawn_options(options, explorers.select("user_sk").with_columns(draws))
+
+
+def _with_gate(cases: pl.DataFrame, contenders: pl.DataFrame, rules: DecisionRules) -> pl.DataFrame:
+    gated = contenders.select(
+        "user_sk",
+        gates(contenders, rules=rules),
+        pl.col("channel").alias("gate_channel"),
+        pl.lit(value=True).alias("contends"),
+    )
+    outcome = (
+        pl.when(pl.col("contends").is_null() | pl.col("gate").is_not_null())
+        .then(pl.lit("suppressed"))
+        .when(pl.col("arm") == "control")
+        .then(pl.lit("holdout"))
+        .otherwise(pl.lit("exported"))
+    )
+    return cases.join(gated, on="user_sk", how="left", maintain_order="left").with_columns(outcome.alias("outcome"))
+
+
+def _exported(
+    chosen: pl.DataFrame,
+    contact_points: pl.DataFrame,
+    options: pl.DataFrame,
+    catalogue: Catalogue,
+    rules: DecisionRules,
+    as_of: date,
+) -> pl.DataFrame:
+    drawn = _explored(chosen, options, rules)
+    swapped = [name for name in drawn.columns if name != "user_sk"]
+    explore = chosen.filter(pl.col("arm") == "explore").drop(swapped).join(drawn, on="user_sk", how="inner")
+    treat = chosen.filter(pl.col("arm") == "treat")
+    contacts = pl.concat([treat, explore.select(treat.columns)]).sort("user_id")
+    basis = contact_points.select("user_sk", "channel", "consent_basis")
+    return (
+        contacts.with_columns(
+            send_times(contacts, catalogue=catalogue, rules=rules, as_of=as_of),
+            _propensity(rules).alias("propensity"),
+        )
+        .join(basis, on=["user_sk", "channel"], how="left", maintain_order="left")
+        .select(list(EXPORTED))
+    )
+
+
+def _propensity(rules: DecisionRules) -> pl.Expr:
+    return (
+        pl.when(pl.col("arm") == "control")
+        .then(rules.control_share)
+        .when(pl.col("arm") == "explore")
+        .then(rules.explore_share / pl.col("n_options"))
+        .otherwise(1 - rules.control_share - rules.explore_share)
+    )
+
+
+def _holdout(held_out: pl.DataFrame, rules: DecisionRules) -> pl.DataFrame:
+    return held_out.select(
+        "user_id",
+        pl.lit(rules.experiment_id).alias("experiment_id"),
+        "arm",
+        pl.col("strategy_id").alias("would_be_strategy"),
+    ).select(list(HOLDOUT))
+
+
+def _assignments(exported: pl.DataFrame, held_out: pl.DataFrame, rules: DecisionRules, as_of: date) -> pl.DataFrame:
+    columns = ["user_id", "arm", "propensity", "strategy_id", "channel"]
+    held = held_out.with_columns(_propensity(rules).alias("propensity"))
+    assigned_at = datetime.combine(as_of + timedelta(days=1), time(0), tzinfo=UTC)
+    return (
+        pl.concat([exported.select(columns), held.select(columns)])
+        .with_columns(
+            pl.lit(rules.experiment_id).alias("experiment_id"),
+            pl.lit(assigned_at, dtype=pl.Datetime("us", "UTC")).alias("assigned_at"),
+            pl.lit(as_of).alias("as_of"),
+        )
+        .select(list(ASSIGNMENTS))
+        .sort("user_id")
+    )

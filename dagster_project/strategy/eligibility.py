@@ -1,0 +1,121 @@
+"""Who may be considered at all: churned users, their open channels, and the triggers that fit them."""
+
+from collections.abc import Mapping
+from datetime import date, timedelta
+
+import polars as pl
+
+from dagster_project.reach.contact_points import RULE_ORDER
+from dagster_project.strategy.catalogue import Catalogue, Strategy
+from dagster_project.strategy.rules import ChannelRules, DecisionRules
+
+# Only these, lest fifty columns of a user be copied by every join on the way.
+_FACTS = ["user_sk", "user_id", "stage", "days_silent", "churned_on", "p_return", "value_if_returned"]
+_OPTIONAL_FACTS = ("timezone", "person_key")
+
+
+def churned_cases(
+    candidates: pl.DataFrame,
+    contact_points: pl.DataFrame,
+    *,
+    catalogue: Catalogue,
+    rules: DecisionRules,
+    as_of: date,
+) -> pl.DataFrame:
+    """The churned of `candidates`, sorted by `user_id`, with what stands in the way of a message.
+
+    Beside the facts that a decision needs: `rule.<channel>` per configured channel (the rule that closes it;
+    null = open), `silenced_by` (strategy of deliberate silence that fits, first by id), `is_triggered` (some
+    sending strategy fits), and of the strongest rule `block_rule`, `block_citation`, `block_until`.
+    """
+    churned = candidates.filter(pl.col("is_churned"))
+    cases = churned.select(*_FACTS, *_optional_facts(candidates)).sort("user_id")
+    for channel in rules.channels:
+        cases = _join_channel(cases, contact_points, channel)
+    closed = strongest_blocks(contact_points, channels=rules.channels)
+    considered = pl.col("stage").is_in(sorted(rules.excluded_stages)).not_()
+    return cases.join(closed, on="user_sk", how="left", maintain_order="left").with_columns(
+        _silenced_by(catalogue, as_of).alias("silenced_by"),
+        (considered & _any_of([fits(one, as_of=as_of) for one in catalogue.sending])).alias("is_triggered"),
+    )
+
+
+def fits(strategy: Strategy, *, as_of: date) -> pl.Expr:
+    """True where the strategy's trigger holds at `as_of`. An unknown value fails the bound that asks."""
+    trigger = strategy.trigger
+    bounds = [
+        pl.col("stage").is_in(list(trigger.stages)),
+        *_between("days_silent", trigger.min_days_silent, trigger.max_days_silent),
+        *_between("value_if_returned", trigger.min_value_if_returned, None),
+        *_between("p_return", trigger.min_p_return, trigger.max_p_return),
+    ]
+    if strategy.timing.days_after_churn:
+        latest = as_of - timedelta(days=strategy.timing.days_after_churn)
+        bounds.append(pl.col("churned_on") <= latest)
+    return pl.all_horizontal(bounds).fill_null(value=False)
+
+
+def open_channels(strategy: Strategy, *, channels: Mapping[str, ChannelRules]) -> tuple[pl.Expr, pl.Expr]:
+    """The first and the second channel of the strategy that are configured and open for the user, or null."""
+    usable = [channel for channel in strategy.channels if channel in channels]
+    first = _first_open(usable)
+    second = [pl.when(first != channel).then(_if_open(channel)) for channel in usable]
+    return first, pl.coalesce(second) if second else pl.lit(None, dtype=pl.String)
+
+
+def strongest_blocks(contact_points: pl.DataFrame, *, channels: Mapping[str, ChannelRules]) -> pl.DataFrame:
+    """Per user with a closed channel: the strongest rule that closes one, in the order of `RULE_ORDER`."""
+    strength = {rule_id: place for place, rule_id in enumerate(RULE_ORDER)}
+    rule = pl.col("rule_id")
+    return (
+        contact_points.filter(rule.is_not_null() & pl.col("channel").is_in(list(channels)))
+        .with_columns(rule.replace_strict(strength, default=len(strength), return_dtype=pl.Int8).alias("place"))
+        .sort("user_sk", "place", "rule_id", "channel")
+        .unique(subset="user_sk", keep="first", maintain_order=True)
+        .select(
+            "user_sk",
+            rule.alias("block_rule"),
+            pl.col("citation").alias("block_citation"),
+            pl.col("until").alias("block_until"),
+        )
+    )
+
+
+def _optional_facts(candidates: pl.DataFrame) -> list[pl.Expr]:
+    return [
+        pl.col(name) if name in candidates.columns else pl.lit(None, dtype=pl.String).alias(name)
+        for name in _OPTIONAL_FACTS
+    ]
+
+
+def _join_channel(cases: pl.DataFrame, contact_points: pl.DataFrame, channel: str) -> pl.DataFrame:
+    points = contact_points.filter(pl.col("channel") == channel).select(
+        "user_sk", pl.col("rule_id").alias(f"rule.{channel}")
+    )
+    return cases.join(points, on="user_sk", how="left", maintain_order="left", validate="m:1")
+
+
+def _silenced_by(catalogue: Catalogue, as_of: date) -> pl.Expr:
+    choices = [pl.when(fits(one, as_of=as_of)).then(pl.lit(one.id)) for one in catalogue.silent]
+    return pl.coalesce(choices) if choices else pl.lit(None, dtype=pl.String)
+
+
+def _first_open(channels: list[str]) -> pl.Expr:
+    return pl.coalesce([_if_open(channel) for channel in channels]) if channels else pl.lit(None, dtype=pl.String)
+
+
+def _if_open(channel: str) -> pl.Expr:
+    return pl.when(pl.col(f"rule.{channel}").is_null()).then(pl.lit(channel))
+
+
+def _between(column: str, low: float | None, high: float | None) -> list[pl.Expr]:
+    bounds = []
+    if low is not None:
+        bounds.append(pl.col(column) >= low)
+    if high is not None:
+        bounds.append(pl.col(column) <= high)
+    return bounds
+
+
+def _any_of(conditions: list[pl.Expr]) -> pl.Expr:
+    return pl.any_horizontal(conditions) if conditions else pl.lit(value=False)

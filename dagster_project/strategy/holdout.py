@@ -1,0 +1,63 @@
+"""Who is held out, who explores, who is treated: sticky randomisation by salted hash."""
+
+from hashlib import sha256
+
+import numpy as np
+import polars as pl
+
+from dagster_project.errors import SettingsError
+
+
+def assign_arms(users: pl.DataFrame, *, salt: str, control_share: float, explore_share: float) -> pl.DataFrame:
+    """`user_sk`, `user_id`, `arm` and `assignment_draw` (0 to 1), one row per user, sorted by `user_id`.
+
+    The draw depends on the salt and on the person alone: not on the night, the row order or the other
+    users. Accounts that share a `person_key` share an arm. `control` are the draws below `control_share`,
+    `explore` the next `explore_share`, `treat` the rest; so a share that grows moves users one way only.
+
+    Raises:
+        SettingsError: a share outside 0 to 1, or shares that add up to more than 1.
+    """
+    _check_shares(control_share, explore_share)
+    person = pl.lit(None, dtype=pl.String) if "person_key" not in users.columns else pl.col("person_key")
+    who = users.select("user_sk", "user_id", person.replace("", None).fill_null(pl.col("user_id")).alias("who"))
+    draw = pl.col("assignment_draw")
+    return (
+        who.with_columns(hash_draws(who["who"], salt=salt).alias("assignment_draw"))
+        .with_columns(
+            pl.when(draw < control_share)
+            .then(pl.lit("control"))
+            .when(draw < control_share + explore_share)
+            .then(pl.lit("explore"))
+            .otherwise(pl.lit("treat"))
+            .alias("arm")
+        )
+        .select("user_sk", "user_id", "arm", "assignment_draw")
+        .sort("user_id")
+    )
+
+
+def hash_draws(keys: pl.Series, *, salt: str) -> pl.Series:
+    """A draw in [0, 1) per key: the first eight bytes of sha256(salt NUL key), over 2^64."""
+    distinct = keys.unique()
+    start = sha256(salt.encode() + b"\0")
+    digests = bytearray()
+    for key in distinct:
+        one = start.copy()
+        one.update(key.encode())
+        digests += one.digest()[:8]
+    draws = np.frombuffer(bytes(digests), dtype=">u8").astype(np.float64) / 2.0**64
+    draws = np.minimum(draws, np.nextafter(1.0, 0.0))  # the topmost integers round up to 1
+    drawn = pl.DataFrame({"key": distinct, "draw": pl.Series(draws, dtype=pl.Float64)})
+    return keys.to_frame("key").join(drawn, on="key", how="left", maintain_order="left")["draw"]
+
+
+def _check_shares(control_share: float, explore_share: float) -> None:
+    for name, share in (("control_share", control_share), ("explore_share", explore_share)):
+        if not 0 <= share <= 1:
+            raise SettingsError(f"holdout.{name} is {share}", fix="a share from 0 to 1")
+    if control_share + explore_share > 1:
+        raise SettingsError(
+            f"holdout.control_share + explore_share is {control_share + explore_share}",
+            fix="shares of 1 in all",
+        )

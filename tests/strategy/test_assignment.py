@@ -1,0 +1,287 @@
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dagster_project.strategy.assignment import Decisions, decide
+from dagster_project.strategy.catalogue import Catalogue
+from dagster_project.strategy.rules import ChannelRules, DecisionRules
+
+AS_OF = date(2026, 6, 1)
+Frame = Callable[..., pl.DataFrame]
+Night = Callable[..., Decisions]
+
+
+@pytest.fixture(scope="session")
+def night(candidates: Frame, contact_points: Frame, catalogue: Catalogue, rules: DecisionRules) -> Night:
+    def run(
+        *users: dict[str, Any],
+        points: tuple[dict[str, Any], ...] = (),
+        recent_contacts: pl.DataFrame | None = None,
+        **changes: Any,
+    ) -> Decisions:
+        return decide(
+            candidates(*users),
+            contact_points(*points),
+            catalogue=catalogue,
+            rules=replace(rules, **changes),
+            as_of=AS_OF,
+            recent_contacts=recent_contacts,
+        )
+
+    return run
+
+
+def _only_reason(decisions: Decisions) -> tuple[str, str | None, date | None, str]:
+    assert (decisions.exported.height, decisions.holdout.height) == (0, 0)
+    row = decisions.suppressed.row(0, named=True)
+    return row["rule_id"], row["citation"], row["until"], row["explanation"]
+
+
+def test_the_most_profitable_option_goes_out(night: Night) -> None:
+    decisions = night({"value_if_returned": 300.0}, {"is_churned": False}, {"stage": "lost"})
+    assert decisions.exported.select("user_id", "arm", "strategy_id", "channel", "n_options").rows() == [
+        ("u1", "treat", "concierge", "email", 8),
+        ("u3", "treat", "sunset", "email", 1),
+    ]
+    assert (decisions.holdout.height, decisions.suppressed.height) == (0, 0)
+
+
+def test_the_consent_basis_of_the_chosen_channel_is_carried(night: Night) -> None:
+    points = (
+        {"user_sk": 1, "channel": "email", "consent_basis": "opt_in"},
+        {"user_sk": 1, "channel": "push", "consent_basis": "contract"},
+    )
+    assert night({}, points=points).exported["consent_basis"].to_list() == ["opt_in"]
+
+
+def test_everyone_held_out_is_in_the_holdout_with_what_they_would_have_had(night: Night) -> None:
+    decisions = night({}, control_share=1.0)
+    assert decisions.holdout.rows(named=True) == [
+        {
+            "user_id": "u1",
+            "experiment_id": "global_holdout",
+            "arm": "control",
+            "would_be_strategy": "price_save",
+        }
+    ]
+    assert decisions.assignments.rows(named=True) == [
+        {
+            "user_id": "u1",
+            "experiment_id": "global_holdout",
+            "arm": "control",
+            "assigned_at": datetime(2026, 6, 2, tzinfo=UTC),
+            "propensity": 1.0,
+            "strategy_id": "price_save",
+            "channel": "email",
+            "as_of": AS_OF,
+        }
+    ]
+
+
+def test_explorers_get_each_of_their_options_with_a_logged_propensity(night: Night) -> None:
+    users = [{"stage": "churned_late", "value_if_returned": None} for _ in range(300)]
+    exported = night(*users, explore_share=0.5, control_share=0.2).exported
+    explored = exported.filter(pl.col("arm") == "explore")
+    counts = dict(explored["strategy_id"].value_counts().iter_rows())
+    assert set(counts) == {"exit_survey", "explore", "whats_new"}
+    assert min(counts.values()) > 30
+    assert explored["propensity"].unique().to_list() == [pytest.approx(0.5 / 3)]
+    treated = exported.filter(pl.col("arm") == "treat")
+    assert treated["strategy_id"].unique().to_list() == ["whats_new"]
+    assert treated["propensity"].unique().to_list() == [pytest.approx(0.3)]
+
+
+def test_a_user_with_every_channel_closed_is_suppressed_by_the_strongest_rule(night: Night) -> None:
+    points = (
+        {"user_sk": 1, "channel": "email", "rule_id": "reach.dead"},
+        {"user_sk": 1, "channel": "push", "rule_id": "consent.withdrawn", "citation": "GDPR Art. 7(3)"},
+    )
+    assert _only_reason(night({}, points=points)) == (
+        "consent.withdrawn",
+        "GDPR Art. 7(3)",
+        None,
+        "Withdrew consent: the channels of the fitting strategies stay closed.",
+    )
+
+
+def test_a_closed_channel_of_the_only_fitting_strategy_is_named(night: Night) -> None:
+    points = ({"user_sk": 1, "channel": "email", "rule_id": "reach.dead"},)
+    assert _only_reason(night({"stage": "lost"}, points=points))[0] == "reach.dead"
+
+
+def test_a_pause_lasts_until_the_days_between_are_over(night: Night) -> None:
+    def recent(*days: int) -> pl.DataFrame:
+        return pl.DataFrame({"user_sk": [1] * len(days), "last_contact_on": [date(2026, 5, day) for day in days]})
+
+    assert _only_reason(night({}, recent_contacts=recent(3, 27), min_days_between=7)) == (
+        "cap.cool_down",
+        None,
+        date(2026, 6, 3),
+        "Written to lately: the next message may go out from 2026-06-03.",
+    )
+    assert night({}, recent_contacts=recent(26), min_days_between=7).exported.height == 1
+
+
+def test_deliberate_silence_speaks_before_any_message(night: Night) -> None:
+    assert _only_reason(night({"p_return": 0.85})) == (
+        "strategy.none_eligible",
+        None,
+        None,
+        "Quiet period: a return is likely without any message.",
+    )
+
+
+def test_what_does_not_pay_is_not_sent(night: Night) -> None:
+    dear = {"email": ChannelRules(cost=50.0)}
+    assert _only_reason(night({"stage": "lost"}, channels=dear)) == (
+        "strategy.none_profitable",
+        None,
+        None,
+        "The best option, Sunset by email, would earn -49.59 after costs: nothing is sent.",
+    )
+
+
+def test_a_user_without_an_estimate_or_a_fitting_strategy_is_told_apart(night: Night) -> None:
+    unpriced = "The chance of a return could not be estimated, so no strategy could be priced."
+    unmeant = "No strategy with a configured channel is meant for this stage and silence."
+    assert _only_reason(night({"p_return": None})) == ("strategy.none_eligible", None, None, unpriced)
+    assert _only_reason(night({"stage": "dormant"})) == ("strategy.none_eligible", None, None, unmeant)
+    no_channels: dict[str, ChannelRules] = {}
+    assert _only_reason(night({}, channels=no_channels)) == ("strategy.none_eligible", None, None, unmeant)
+
+
+def test_the_budget_goes_to_the_highest_profits_and_ties_to_the_first_user_id(night: Night) -> None:
+    users = ({"user_id": "c"}, {"user_id": "b"}, {"user_id": "a"}, {"user_id": "d", "value_if_returned": 150.0})
+    decisions = night(*users, max_contacts=2)
+    assert decisions.exported["user_id"].to_list() == ["a", "d"]
+    assert decisions.suppressed.select("user_id", "rule_id", "until").rows() == [
+        ("b", "budget.night", date(2026, 6, 3)),
+        ("c", "budget.night", date(2026, 6, 3)),
+    ]
+
+
+def test_a_full_channel_is_named(night: Night) -> None:
+    full = {"email": ChannelRules(cost=0.0, capacity=0)}
+    assert _only_reason(night({"stage": "lost"}, channels=full)) == (
+        "capacity.channel",
+        None,
+        date(2026, 6, 3),
+        "No room left on email at this rank (Sunset would earn 0.41).",
+    )
+
+
+def test_a_night_without_churned_users_has_empty_frames_with_all_columns(night: Night) -> None:
+    empty, full = night({"is_churned": False}), night({}, {"p_return": None})
+    assert empty.exported.schema == full.exported.schema
+    assert empty.holdout.schema == full.holdout.schema
+    assert empty.suppressed.schema == full.suppressed.schema
+    assert empty.assignments.schema == full.assignments.schema
+    assert [empty.exported.height, empty.holdout.height, empty.suppressed.height, empty.assignments.height] == [0] * 4
+
+
+_RULE_IDS = ["complaint.stop", "consent.withdrawn", "consent.missing", "consent.unclear", "reach.dead"]
+_USER = st.fixed_dictionaries(
+    {
+        "stage": st.sampled_from(["active", "churned_early", "churned_mid", "churned_late", "lost", "relapsed"]),
+        "is_churned": st.sampled_from([True, True, True, False]),
+        "days_silent": st.integers(0, 900),
+        "churned_on": st.dates(date(2026, 1, 1), AS_OF),
+        "p_return": st.none() | st.floats(0, 1),
+        "value_if_returned": st.none() | st.floats(0, 500),
+        "timezone": st.sampled_from([None, "Asia/Shanghai", "Mars"]),
+        "person_key": st.sampled_from([None, "p1", "p2"]),
+        "email_rule": st.none() | st.sampled_from(_RULE_IDS),
+        "push_rule": st.none() | st.sampled_from(_RULE_IDS),
+        "contacted_on": st.none() | st.dates(date(2026, 5, 1), AS_OF),
+    }
+)
+_LIMIT = st.none() | st.integers(0, 4)
+
+
+def _world(users: list[dict[str, Any]], points: Frame, candidates: Frame) -> tuple[pl.DataFrame, ...]:
+    extra = {"email_rule", "push_rule", "contacted_on"}
+    closed = points(
+        *(
+            {"user_sk": sk, "channel": channel, "rule_id": user[f"{channel}_rule"]}
+            for sk, user in enumerate(users, start=1)
+            for channel in ("email", "push")
+        )
+    )
+    recent = pl.DataFrame(
+        {"user_sk": range(1, len(users) + 1), "last_contact_on": [user["contacted_on"] for user in users]},
+        schema={"user_sk": pl.Int64, "last_contact_on": pl.Date},
+    )
+    return candidates(*({k: v for k, v in user.items() if k not in extra} for user in users)), closed, recent
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    users=st.lists(_USER, min_size=1, max_size=12),
+    email_capacity=_LIMIT,
+    max_contacts=_LIMIT,
+    budget=st.none() | st.floats(0, 5),
+    shares=st.sampled_from([(0.0, 0.0), (0.3, 0.3), (0.1, 0.9)]),
+    salt=st.sampled_from(["a", "b", "c"]),
+)
+def test_every_churned_user_ends_in_exactly_one_place_and_no_limit_is_broken(
+    users: list[dict[str, Any]],
+    email_capacity: int | None,
+    max_contacts: int | None,
+    budget: float | None,
+    shares: tuple[float, float],
+    salt: str,
+    candidates: Frame,
+    contact_points: Frame,
+    catalogue: Catalogue,
+) -> None:
+    everyone, closed, recent = _world(users, contact_points, candidates)
+    rules = DecisionRules(
+        salt=salt,
+        channels={
+            "email": ChannelRules(cost=0.3, capacity=email_capacity, open_hour=9, close_hour=18),
+            "push": ChannelRules(cost=0.1),
+        },
+        margin_share=0.5,
+        business_timezone="Europe/London",
+        control_share=shares[0],
+        explore_share=shares[1],
+        budget_per_night=budget,
+        max_contacts=max_contacts,
+    )
+    told = decide(everyone, closed, catalogue=catalogue, rules=rules, as_of=AS_OF, recent_contacts=recent)
+
+    placed = [*told.exported["user_id"], *told.holdout["user_id"], *told.suppressed["user_id"]]
+    assert sorted(placed) == sorted(everyone.filter("is_churned")["user_id"])
+    assert sorted(told.assignments["user_id"]) == sorted([*told.exported["user_id"], *told.holdout["user_id"]])
+
+    sent = told.exported.join(everyone.select("user_sk", "days_silent", "stage"), on="user_sk")
+    assert set(sent["arm"]) <= {"treat", "explore"}
+    assert set(told.holdout["arm"]) <= {"control"}
+    assert sent.join(closed.filter(pl.col("rule_id").is_not_null()), on=["user_sk", "channel"]).height == 0
+    cool = recent.filter(pl.col("last_contact_on") > date(2026, 5, 26))
+    assert sent.join(cool, on="user_sk").height == 0
+    assert max_contacts is None or sent.height <= max_contacts
+    assert email_capacity is None or (sent["channel"] == "email").sum() <= email_capacity
+    assert budget is None or sent["expected_cost"].sum() <= budget + 1e-9
+    assert (sent.filter(pl.col("arm") == "treat")["expected_profit"] > 0).all()
+    hours = sent.filter(pl.col("channel") == "email")["send_at"].str.slice(11, 2).cast(pl.Int64)
+    assert ((hours >= 9) & (hours < 18)).all()
+    assert sent.null_count().select("send_at", "propensity", "strategy_id", "channel").row(0) == (0, 0, 0, 0)
+    assert told.suppressed.null_count().select("rule_id", "explanation").row(0) == (0, 0)
+
+
+def test_neither_row_order_nor_user_sk_values_change_the_decision(night: Night) -> None:
+    users = [{"user_id": f"u{i:03d}", "p_return": i / 200, "value_if_returned": float(i % 7 * 40)} for i in range(150)]
+    renumbered = [user | {"user_sk": 1000 - sk} for sk, user in enumerate(users)]
+    limits: dict[str, Any] = {"control_share": 0.2, "explore_share": 0.2, "max_contacts": 60}
+    told, retold = night(*users, **limits), night(*reversed(renumbered), **limits)
+    assert told.exported.drop("user_sk").equals(retold.exported.drop("user_sk"), null_equal=True)
+    assert told.suppressed.equals(retold.suppressed, null_equal=True)
+    assert told.holdout.equals(retold.holdout)
+    assert told.assignments.equals(retold.assignments)
