@@ -6,7 +6,7 @@ The one place where settings turn into the plain values that the pure packages t
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,18 +14,25 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from dagster_project.errors import DataQualityError
+from dagster_project.errors import DataQualityError, SettingsError
 from dagster_project.ingest.arrivals import LakeArrivals
 from dagster_project.ingest.raw import Layout
 from dagster_project.ingest.take_in import QUARANTINE, QUARANTINE_SCHEMA, Source, TakenIn, take_in
 from dagster_project.ingest.typed import Reading
+from dagster_project.ingest.user_keys import view_user_keys
 from dagster_project.lake.build import Builder, Built
 from dagster_project.lake.duck import connect, frame
 from dagster_project.lake.sql_model import SqlModel, load_models
-from dagster_project.lake.store import Lake
+from dagster_project.lake.store import Lake, fingerprint
 from dagster_project.lifecycle import LifecycleChoices, StageRules, estimate_rules
 from dagster_project.settings import CANONICAL, Settings, load_settings
+from dagster_project.strategy.assignment import ASSIGNMENTS
+from dagster_project.strategy.catalogue import Catalogue, load_catalogue
+from dagster_project.strategy.rules import ChannelRules, DecisionRules
 
+DAY_TABLES = ("staging.events", "staging.message_events", "staging.feedback")
+WHOLE_TABLES = ("staging.users", "staging.subscriptions", "staging.consents", "staging.links", "staging.assignments")
+KEPT_NIGHTS = 35
 NO_EVENT_TYPE = ("",)  # an empty list has no type that DuckDB could bind
 
 
@@ -134,11 +141,101 @@ class Project:
                 self._build_with_inputs(builder, read, as_of)
         builder.build(table, as_of=as_of)
 
+    def compute(self, table: str, *, as_of: date, **values: Any) -> pl.DataFrame:
+        """The rows that a model gives as of a day with other values than the night's, without keeping them."""
+        return self.builder(**values).compute(table, as_of=as_of)
+
+    def candidates(self, as_of: date) -> pl.DataFrame:
+        """Every user of a night with stage and scores."""
+        stages = self.read("lifecycle.stages", as_of=as_of).drop("user_id")
+        scores = self.read("models.scores", as_of=as_of).drop("user_id")
+        users = self.read("marts.users", as_of=as_of)
+        return users.join(stages, on="user_sk", how="left").join(scores, on="user_sk", how="left").sort("user_id")
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """The strategies that the settings leave on."""
+        known, disabled = load_catalogue(), set(self.settings.strategies.disabled)
+        if unknown := sorted(disabled - set(known.by_id)):
+            raise SettingsError(
+                f"strategies.disabled: no strategy is called {unknown[0]!r}",
+                fix=f"write ids of the catalogue: {', '.join(sorted(known.by_id))}",
+            )
+        return Catalogue(strategies=tuple(s for s in known.strategies if s.id not in disabled))
+
+    def decision_rules(self) -> DecisionRules:
+        """The limits of a night's decision."""
+        settings = self.settings
+        return DecisionRules(
+            salt=settings.holdout.salt,
+            channels={
+                name: ChannelRules(
+                    cost=channel.cost,
+                    capacity=channel.capacity,
+                    open_hour=channel.opens_at.hour + (channel.opens_at.minute > 0),
+                    close_hour=channel.closes_at.hour,
+                )
+                for name, channel in settings.channels.items()
+            },
+            margin_share=settings.value.margin_share,
+            business_timezone=settings.timezone,
+            control_share=settings.holdout.control_share,
+            explore_share=settings.holdout.explore_share,
+            budget_per_night=settings.budget.per_night,
+            max_contacts=settings.budget.max_contacts,
+            min_days_between=settings.caps.min_days_between,
+            value_if_unknown=settings.value.value_per_active_day,
+        )
+
+    def ledger_rows(self, *, after: date, before: date) -> pl.DataFrame:
+        """The ledger of the nights strictly between two days."""
+        table = "strategy.assignments"
+        nights = [key for key in self.lake.index(table) if after.isoformat() < key < before.isoformat()]
+        frames = [self.lake.read(table, key=key) for key in nights]
+        return pl.concat(frames) if frames else ASSIGNMENTS.to_frame()
+
     def quarantine(self) -> pl.DataFrame:
         """The bad rows of the deliveries that count."""
         keys = [delivery.key for name in self.sources for delivery in self.arrivals.active(name)]
         frames = [self.lake.read(QUARANTINE, key=key) for key in keys]
         return pl.concat(frames) if frames else pl.DataFrame(schema=QUARANTINE_SCHEMA)
+
+    def n_seen(self, table: str, *, as_of: date) -> int:
+        """How many rows of a table a night may see."""
+        with self.connect() as con:
+            self.builder().view(con, table, through=as_of)
+            return int(con.sql(f"select count(*) from {table}").fetchall()[0][0])
+
+    def data_hash(self, as_of: date) -> str:
+        """Changes exactly when a row changes that the night may see."""
+        days = {table: self.builder().content(table, as_of=as_of) for table in DAY_TABLES}
+        with self.connect() as con:
+            view_user_keys(con, self.lake)
+            rows = {table: self._row_hash(con, table, as_of) for table in WHOLE_TABLES}
+        return fingerprint(days, rows)
+
+    def _row_hash(self, con: duckdb.DuckDBPyConnection, table: str, as_of: date) -> list[object]:
+        self.builder().view(con, table, through=as_of)
+        return list(
+            con.sql(
+                "select count(*), "
+                "cast(sum(cast(md5_number_lower(cast(to_json(row) as varchar)) as hugeint)) as varchar) "
+                f"from (select keys.user_id, staged.* exclude (user_sk) from {table} as staged "
+                "join known_keys as keys using (user_sk)) as row"
+            ).fetchall()[0]
+        )
+
+    def prune(self, *, newest: date) -> None:
+        """Forget what no night needs any more: partitions of past days that were made to learn from.
+
+        Kept: the last KEPT_NIGHTS, and month ends of the states, from which any day can be folded again.
+        """
+        oldest = (newest - timedelta(days=KEPT_NIGHTS)).isoformat()
+        for model in self.models.values():
+            if model.partition in ("as_of", "state"):
+                keys = [key for key in self.lake.index(model.table) if key < oldest]
+                gone = [key for key in keys if model.partition == "as_of" or not is_month_end(key)]
+                self.lake.commit(model.table, {}, dropped=gone)
 
     def event_days(self) -> tuple[date, date]:
         """The first and the last day with an event.
@@ -179,3 +276,8 @@ class Project:
                 core_events=self.settings.core_events,
             ),
         )
+
+
+def is_month_end(day: str) -> bool:
+    """Whether an ISO date is the last of its month."""
+    return (date.fromisoformat(day) + timedelta(days=1)).day == 1

@@ -22,46 +22,84 @@ from dagster_project.lake.table_doc import Documented, TableDoc, audit_frame
 from dagster_project.project import Project
 
 Make = Callable[[Project, date], pl.DataFrame]
+MakeSeveral = Callable[[Project, date], Mapping[str, pl.DataFrame]]
 Facts = Callable[[pl.DataFrame], Mapping[str, Any]]
+Results = Iterator[dg.AssetCheckResult | dg.MaterializeResult[None]]
 
 
 def frame_asset(
-    doc: TableDoc, make: Make, *, reads: Sequence[Documented | str], facts: Facts | None = None, kind: str = "polars"
+    doc: TableDoc, make: Make, *, reads: Sequence[Documented | str], facts: Facts | None = None
 ) -> dg.AssetsDefinition:
     """The asset of a table that `make` makes of a night. `facts` are figures whose history the UI shall plot."""
-    docs = [load_models()[read] if isinstance(read, str) else read for read in reads]
 
-    @dg.asset(
-        key=asset_key(doc.table),
-        deps=[asset_key(read.table) for read in docs],
-        group_name=doc.table.split(".")[0],
-        kinds={kind, "parquet"},
+    def make_one(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]:
+        return {doc.table: make(project, as_of)}
+
+    return frame_assets([doc], make_one, reads=reads, facts={doc.table: facts} if facts else {})
+
+
+def frame_assets(
+    docs: Sequence[TableDoc],
+    make: MakeSeveral,
+    *,
+    reads: Sequence[Documented | str],
+    facts: Mapping[str, Facts] | None = None,
+) -> dg.AssetsDefinition:
+    """The assets of tables that one call makes together: all are audited before any is written."""
+    inputs = [load_models()[read] if isinstance(read, str) else read for read in reads]
+
+    @dg.multi_asset(
+        name=docs[0].table.replace(".", "__"),
+        specs=[table_spec(doc, inputs) for doc in docs],
+        check_specs=[spec for doc in docs for spec in check_specs(doc)],
         partitions_def=nights,
+    )
+    def tables(context: dg.AssetExecutionContext, winback: ProjectResource) -> Results:
+        as_of = as_of_date(context)
+        made = make(winback.project, as_of)
+        for doc in docs:
+            yield from audited(doc, made[doc.table])
+        for table, frame in made.items():
+            winback.project.write(table, frame, as_of=as_of)
+        for doc in docs:
+            yield written(doc, made[doc.table], facts=(facts or {}).get(doc.table))
+
+    return tables
+
+
+def table_spec(doc: TableDoc, inputs: Sequence[Documented]) -> dg.AssetSpec:
+    """What the UI knows of the table before it is made."""
+    return dg.AssetSpec(
+        key=asset_key(doc.table),
+        deps=[asset_key(read.table) for read in inputs],
+        group_name=doc.table.split(".")[0],
+        kinds={"polars", "parquet"},
         description=description(doc),
         metadata={
             "dagster/column_schema": column_schema(doc),
-            "dagster/column_lineage": same_name_lineage(doc, docs),
+            "dagster/column_lineage": same_name_lineage(doc, inputs),
         },
-        check_specs=check_specs(doc),
     )
-    def table(
-        context: dg.AssetExecutionContext, winback: ProjectResource
-    ) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[None]]:
-        as_of = as_of_date(context)
-        made = make(winback.project, as_of)
-        try:
-            results = audit_frame(made, doc)
-        except AuditError as error:
-            yield from check_results(doc.table, error.results)
-            raise
-        winback.project.write(doc.table, made, as_of=as_of)
-        yield from check_results(doc.table, results)
-        yield dg.MaterializeResult(
-            metadata={
-                "dagster/row_count": made.height,
-                "dagster/column_schema": column_schema(doc, {name: str(t) for name, t in made.schema.items()}),
-                **(facts(made) if facts else {}),
-            }
-        )
 
-    return table
+
+def audited(doc: TableDoc, made: pl.DataFrame) -> Iterator[dg.AssetCheckResult]:
+    """How the tests of a frame went; the run stops at one that failed, before anything is written."""
+    try:
+        results = audit_frame(made, doc)
+    except AuditError as error:
+        yield from check_results(doc.table, error.results)
+        raise
+    yield from check_results(doc.table, results)
+
+
+def written(doc: TableDoc, made: pl.DataFrame, *, facts: Facts | None) -> dg.MaterializeResult[None]:
+    """Rows, column types and figures of a table in place."""
+    types = {name: str(type_) for name, type_ in made.schema.items()}
+    return dg.MaterializeResult(
+        asset_key=asset_key(doc.table),
+        metadata={
+            "dagster/row_count": made.height,
+            "dagster/column_schema": column_schema(doc, types),
+            **(facts(made) if facts else {}),
+        },
+    )

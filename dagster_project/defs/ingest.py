@@ -1,7 +1,5 @@
 """The sources: one asset per canonical table, and what was learned while reading them."""
 
-from collections.abc import Mapping
-
 import dagster as dg
 import polars as pl
 
@@ -11,16 +9,7 @@ from dagster_project.ingest.repeats import REPEATS
 from dagster_project.ingest.take_in import QUARANTINE
 from dagster_project.ingest.user_keys import USER_KEYS
 from dagster_project.settings import CANONICAL
-
-NEEDS_IT: Mapping[str, str] = {
-    "users": "profiles, prospects, breakdowns, the user's own time zone and language",
-    "subscriptions": "contractual churn",
-    "message_events": "reach and fatigue",
-    "consents": "consent by channel",
-    "feedback": "stated reasons",
-    "links": "whether friends are still here",
-    "assignments": "past randomised campaigns",
-}
+from dagster_project.settings.tables import SWITCHED_OFF
 
 
 def source_asset(table: str) -> dg.AssetsDefinition:
@@ -39,7 +28,7 @@ def source_asset(table: str) -> dg.AssetsDefinition:
         taken = project.take_in(table)
         if taken is None:
             return dg.MaterializeResult(
-                metadata={"absent": f"no [sources.{table}] in the settings; switched off: {NEEDS_IT.get(table)}"}
+                metadata={"absent": f"no [sources.{table}] in the settings; {SWITCHED_OFF.get(table, '')}"}
             )
         by_fate = project.arrivals.row_counts(table).group_by("fate").agg(pl.col("n_rows", "amount").sum())
         fates = {f"rows {fate}": n_rows for fate, n_rows, _ in by_fate.sort("fate").iter_rows()}

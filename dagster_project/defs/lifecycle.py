@@ -9,13 +9,12 @@ from dagster_project.defs.frame_tables import frame_asset
 from dagster_project.lifecycle import (
     agreement,
     assign_stages,
-    estimate_rules,
     migration_matrix,
     regret_rates,
     stage_dwell,
+    with_previous,
 )
 from dagster_project.lifecycle import lifecycle_parameters as parameters_row
-from dagster_project.lifecycle import with_previous
 from dagster_project.lifecycle.tables import (
     DEFINITION_AGREEMENT,
     PARAMETERS,

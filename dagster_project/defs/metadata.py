@@ -1,5 +1,6 @@
 """What the UI shows of a table: its columns, where each comes from, its checks."""
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import dagster as dg
@@ -14,6 +15,7 @@ from dagster_project.lake.sql_model import SqlModel
 from dagster_project.lake.table_doc import Documented
 
 PREVIEW_ROWS = 50
+logging.getLogger("sqlglot").setLevel(logging.ERROR)  # its lineage warns of every scope that it cannot name
 
 
 def asset_key(table: str) -> dg.AssetKey:
@@ -62,19 +64,19 @@ def check_results(table: str, results: Iterable[TestResult]) -> Iterator[dg.Asse
 
 def sql_lineage(model: SqlModel, columns_of: Mapping[str, Sequence[str]]) -> dg.TableColumnLineage:
     """For each column the columns of other tables that its expression reads, by the query itself."""
-    schema: dict[str, object] = {}
+    schema: dict[str, dict[str, dict[str, str]]] = {}
     for table in model.reads:
         layer, name = table.split(".")
-        columns = schema.setdefault(layer, {})
-        assert isinstance(columns, dict)
-        columns[name] = dict.fromkeys(columns_of.get(table, ()), "unknown")
+        schema.setdefault(layer, {})[name] = dict.fromkeys(columns_of.get(table, ()), "unknown")
     tree = sqlglot.parse_one(model.query, dialect="duckdb")
     return dg.TableColumnLineage(
         deps_by_column={name: list(sources_of(name, tree, schema, model)) for name in model.columns}
     )
 
 
-def sources_of(column: str, tree: exp.Expr, schema: dict[str, object], model: SqlModel) -> Iterator[dg.TableColumnDep]:
+def sources_of(
+    column: str, tree: exp.Expr, schema: dict[str, dict[str, dict[str, str]]], model: SqlModel
+) -> Iterator[dg.TableColumnDep]:
     """The columns at the far end of one column's lineage."""
     try:
         node = lineage(column, tree.copy(), dialect="duckdb", schema=schema)

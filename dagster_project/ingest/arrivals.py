@@ -8,12 +8,12 @@ from functools import cached_property
 import polars as pl
 
 from dagster_project.ingest.ledger import Delivery, read_ledger
-from dagster_project.ingest.repeats import REPEATS
+from dagster_project.ingest.repeats import REPEATS, repeats_key
 from dagster_project.ingest.take_in import ROW_COUNTS, Source, ledger_path
 from dagster_project.ingest.typed import SQL_TYPES
 from dagster_project.ingest.user_keys import USER_KEYS
 from dagster_project.lake.duck import file_list, literal
-from dagster_project.lake.store import WHOLE, Lake, fingerprint
+from dagster_project.lake.store import Lake, fingerprint
 from dagster_project.settings.tables import CANONICAL
 
 
@@ -35,7 +35,7 @@ class LakeArrivals:
     def relation(self, table: str, days: Sequence[str] | None) -> str:
         """A select of the rows of those days (None: of all), with every canonical column and `dt`."""
         if table in (REPEATS, USER_KEYS):
-            paths = self.lake.paths(table)
+            paths = self.lake.paths(table, [self._repeats_key] if table == REPEATS else None)
             columns = EMPTY[table]
         else:
             source = table.removeprefix("ingest.")
@@ -53,9 +53,14 @@ class LakeArrivals:
 
     def row_counts(self, source: str) -> pl.DataFrame:
         """Rows and amounts by delivery, day and fate: source_table, dt, fate, n_rows, amount, content, delivery."""
+        active = self.active(source)
+        known = self.lake.index(ROW_COUNTS)
         counts = [
-            self.lake.read(ROW_COUNTS, key=d.key).with_columns(pl.lit(d.number).alias("delivery"))
-            for d in self.active(source)
+            pl.read_parquet(self.lake.path(ROW_COUNTS, d.key)).with_columns(
+                pl.lit(d.number, dtype=pl.Int32).alias("delivery")
+            )
+            for d in active
+            if d.key in known
         ]
         return pl.concat(counts) if counts else pl.DataFrame(schema=COUNT_SCHEMA)
 
@@ -72,10 +77,15 @@ class LakeArrivals:
 
     @cached_property
     def _repeat_days(self) -> Mapping[str, str]:
-        if WHOLE not in self.lake.index(REPEATS):
+        key = self._repeats_key
+        if key not in self.lake.index(REPEATS):
             return {}
-        found = self.lake.read(REPEATS).group_by("dt", maintain_order=True).agg("event_id")
+        found = self.lake.read(REPEATS, key=key).group_by("dt", maintain_order=True).agg("event_id")
         return {str(day): fingerprint(ids) for day, ids in found.iter_rows()}
+
+    @property
+    def _repeats_key(self) -> str:
+        return repeats_key(self.active("events"))
 
 
 COUNT_SCHEMA = pl.Schema(

@@ -1,7 +1,8 @@
 """What has been taken in so far: one entry per delivered content of a file, kept as `ledger.json`.
 
 A file whose content changed replaces its older version if it still holds at least half of that version's rows
-(a growing or corrected file); otherwise it is a new delivery under an old name, and both count.
+(a growing or corrected file); otherwise it is a new delivery under an old name, and both count. A content that
+is delivered under several names has one entry for each and counts once, until it is replaced under all of them.
 """
 
 import json
@@ -48,11 +49,12 @@ class Ledger:
 
     def active(self, source: str, reading: str) -> tuple[Delivery, ...]:
         """The deliveries of a source that count today: read as the settings say, not replaced."""
-        return tuple(d for d in self.deliveries if d.source == source and d.reading == reading and not d.is_replaced)
+        found = [d for d in self.deliveries if d.source == source and d.reading == reading and not d.is_replaced]
+        return tuple({d.key: d for d in found}.values())
 
-    def knows(self, source: str, reading: str, sha256: str) -> bool:
-        """Whether this content has been read already, replaced or not."""
-        return any(d.source == source and d.reading == reading and d.sha256 == sha256 for d in self.deliveries)
+    def of_content(self, source: str, reading: str, sha256: str) -> Delivery | None:
+        """The delivery of this content that counts today, under whatever name."""
+        return next((d for d in self.active(source, reading) if d.sha256 == sha256), None)
 
     def by_name(self, source: str, reading: str, name: str) -> Delivery | None:
         """The newest delivery under a file's name."""
@@ -65,8 +67,8 @@ class Ledger:
 
     def without(self, replaced: Iterable[Delivery]) -> "Ledger":
         """The ledger with those entries marked as replaced."""
-        gone = {d.number for d in replaced}
-        return Ledger(tuple(replace(d, is_replaced=True) if d.number in gone else d for d in self.deliveries))
+        gone = {(d.name, d.number) for d in replaced}
+        return Ledger(tuple(replace(d, is_replaced=True) if (d.name, d.number) in gone else d for d in self.deliveries))
 
     @property
     def next_number(self) -> int:

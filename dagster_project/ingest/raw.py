@@ -8,7 +8,7 @@ from typing import Literal
 import duckdb
 
 from dagster_project.errors import SourceError
-from dagster_project.ingest.files import InputFile, first_line
+from dagster_project.ingest.files import InputFile, blank_lines, first_line
 from dagster_project.lake.duck import file_list, literal, quoted
 
 Format = Literal["csv", "parquet", "ndjson"]
@@ -55,7 +55,7 @@ def open_raw(con: duckdb.DuckDBPyConnection, file: InputFile, *, layout: Layout,
         if layout.format == "parquet":
             columns = open_parquet(con, file)
         elif layout.format == "ndjson":
-            columns = open_ndjson(con, file, layout=layout)
+            columns = open_ndjson(con, file)
         elif layout.delimiter == "whitespace":
             columns = open_whitespace(con, file, layout=layout, source=source)
         else:
@@ -84,40 +84,47 @@ def open_parquet(con: duckdb.DuckDBPyConnection, file: InputFile) -> dict[str, s
 
 def open_csv(con: duckdb.DuckDBPyConnection, file: InputFile, *, layout: Layout, source: str) -> dict[str, str]:
     """All columns as text, in the order of the file; a line with another number of columns is unreadable."""
-    head = first_line(file, encoding=layout.encoding, source=source)
+    head = first_line(file, source=source)
     delimiter = layout.delimiter or likeliest_delimiter(head)
     names = column_names(next(csv.reader([head], delimiter=delimiter), []), file=file, layout=layout, source=source)
     types = "{" + ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names) + "}"
     con.execute(
         f"create table lines as select * from read_csv({literal(str(file.path))}, columns = {types}, "
         f"auto_detect = false, header = {str(layout.header).lower()}, delim = {literal(delimiter)}, quote = '\"', "
-        f"escape = '\"', encoding = {literal(layout.encoding)}, nullstr = {file_list(layout.null_values)}, "
-        "store_rejects = true)"
+        f"escape = '\"', {unpacking(file)}, nullstr = {file_list(layout.null_values)}, store_rejects = true)"
     )
     refuse_open_quote(con, file=file, source=source)
-    con.execute(
-        "insert into unreadable select line, concat('line: ', any_value(error_message)), any_value(csv_line) "
-        "from reject_errors group by line"
-    )
+    keep_rejects(con)
     text = ", ".join(f"coalesce({quoted(name)}, '')" for name in names)
     key = ", ".join(f"coalesce({quoted(name)}, chr(30))" for name in names)
-    offset = 2 if layout.header else 1
+    number_rows(con, "lines", first=2 if layout.header else 1, blank=blank_lines(file))
     con.execute(
-        f"create view raw as select *, rowid + {offset} as {ROW_NUMBER}, "
-        f"concat_ws({literal(delimiter)}, {text}) as {RAW_TEXT}, concat_ws(chr(31), {key}) as {ROW_KEY} from lines"
+        f"create view raw as select *, concat_ws({literal(delimiter)}, {text}) as {RAW_TEXT}, "
+        f"concat_ws(chr(31), {key}) as {ROW_KEY} from numbered_lines"
     )
     return dict.fromkeys(names, "VARCHAR")
 
 
-def open_ndjson(con: duckdb.DuckDBPyConnection, file: InputFile, *, layout: Layout) -> dict[str, str]:
-    """Every top-level key of any line as a text column, and `json`, the whole line."""
-    read_lines(con, file, encoding=layout.encoding)
+def open_ndjson(con: duckdb.DuckDBPyConnection, file: InputFile) -> dict[str, str]:
+    """Every top-level key of any line as a text column, and `json`, the whole line.
+
+    Keys that differ in case only are one column, as names are in SQL.
+    """
+    read_lines(con, file)
     con.execute(
         "insert into unreadable select line_number, 'line: not a JSON object', line from lines where not is_object"
     )
     keys = con.sql("select distinct unnest(json_keys(line)) as key from lines where is_object order by key").fetchall()
-    names = [key for (key,) in keys if key != "json"]
-    picked = [f"json_extract_string(line, {literal(pointer(name))}) as {quoted(name)}" for name in names]
+    spelled: dict[str, list[str]] = {}
+    for (key,) in keys:
+        if key and key.casefold() != "json":
+            spelled.setdefault(key.casefold(), []).append(key)
+    names = [spellings[0] for spellings in spelled.values()]
+    picked = [
+        f"coalesce({', '.join(f'json_extract_string(line, {literal(pointer(key))})' for key in spellings)}) "
+        f"as {quoted(spellings[0])}"
+        for spellings in spelled.values()
+    ]
     con.execute(
         f"create view raw as select {', '.join([*picked, 'line as json'])}, line_number as {ROW_NUMBER}, "
         f"line as {RAW_TEXT}, line as {ROW_KEY} from lines where is_object"
@@ -128,14 +135,15 @@ def open_ndjson(con: duckdb.DuckDBPyConnection, file: InputFile, *, layout: Layo
 def open_whitespace(con: duckdb.DuckDBPyConnection, file: InputFile, *, layout: Layout, source: str) -> dict[str, str]:
     """Columns that runs of blanks separate; a line with another number of them is unreadable."""
     names = column_names(
-        first_line(file, encoding=layout.encoding, source=source).split(),
+        first_line(file, source=source).split(),
         file=file,
         layout=layout,
         source=source,
     )
-    read_lines(con, file, encoding=layout.encoding)
+    read_lines(con, file)
     first = 2 if layout.header else 1
     parts = "regexp_split_to_array(trim(line), '\\s+')"
+    is_row = f"line_number >= {first} and len({parts}) = {len(names)}"
     con.execute(
         f"insert into unreadable select line_number, concat('line: {len(names)} columns expected, ', len({parts}), "
         f"' found'), line from lines where line_number >= {first} and len({parts}) <> {len(names)}"
@@ -147,37 +155,72 @@ def open_whitespace(con: duckdb.DuckDBPyConnection, file: InputFile, *, layout: 
     ]
     con.execute(
         f"create view raw as select {', '.join(picked)}, line_number as {ROW_NUMBER}, line as {RAW_TEXT}, "
-        f"line as {ROW_KEY} from lines where line_number >= {first} and len({parts}) = {len(names)}"
+        f"array_to_string({parts}, chr(31)) as {ROW_KEY} from lines where {is_row}"
     )
     return dict.fromkeys(names, "VARCHAR")
 
 
-def read_lines(con: duckdb.DuckDBPyConnection, file: InputFile, *, encoding: str) -> None:
+def read_lines(con: duckdb.DuckDBPyConnection, file: InputFile) -> None:
     """The lines of a text file that are not blank, numbered, as the table `lines`."""
     con.execute(
         f"create table text_lines as select * from read_csv({literal(str(file.path))}, "
         "columns = {'line': 'VARCHAR'}, "
         f"auto_detect = false, header = false, delim = {literal(NO_DELIMITER)}, quote = '', escape = '', "
-        f"encoding = {literal(encoding)}, store_rejects = true)"
+        f"{unpacking(file)}, store_rejects = true)"
     )
+    keep_rejects(con)
+    number_rows(con, "text_lines", first=1)
     con.execute(
-        "insert into unreadable select line, concat('line: ', any_value(error_message)), any_value(csv_line) "
+        f"create table lines as select line, {ROW_NUMBER} as line_number, "
+        "coalesce(json_valid(line) and json_type(line) = 'OBJECT', false) as is_object "
+        "from numbered_text_lines where trim(line) <> ''"
+    )
+
+
+def unpacking(file: InputFile) -> str:
+    """How read_csv gets at the text: by suffix, since the content was found whole."""
+    return f"compression = {literal(file.compression or 'none')}, encoding = 'utf-8'"
+
+
+def keep_rejects(con: duckdb.DuckDBPyConnection) -> None:
+    """Move the lines that read_csv could not read to `unreadable`, one row per line."""
+    con.execute(
+        "insert into unreadable select line, concat('line: ', min(error_message)), min(csv_line) "
         "from reject_errors group by line"
     )
+
+
+def number_rows(con: duckdb.DuckDBPyConnection, table: str, *, first: int, blank: Sequence[int] = ()) -> None:
+    """Make the view `numbered_<table>` with each row's number in the file, of which the first good one is `first`.
+
+    Unreadable lines count, and so do the `blank` ones that gave no row: the number is the one that an editor
+    shows, unless values before it hold line breaks within quotes, which do not count.
+    """
+    con.execute(f"alter table {table} rename to {table}_read")
+    # not rowid: a file may have a column of that name
     con.execute(
-        "create table lines as select line, rowid + 1 as line_number, "
-        "coalesce(json_valid(line) and json_type(line) = 'OBJECT', false) as is_object "
-        "from text_lines where trim(line) <> ''"
+        f"create table {table} as select *, row_number() over () + {first - 1} as {ROW_NUMBER} from {table}_read"
+    )
+    con.execute(
+        "create table no_rows_before as select row_number - rank as n_good, max(rank) as n_lines from "
+        "(select row_number, row_number() over (order by row_number) as rank from "
+        "(select row_number from unreadable union select unnest($blank::bigint[]))) group by all",
+        {"blank": list(blank)},
+    )
+    con.execute(
+        f"create view numbered_{table} as select {table}.* replace "
+        f"({ROW_NUMBER} + coalesce(n_lines, 0) as {ROW_NUMBER}) "
+        f"from {table} asof left join no_rows_before on {ROW_NUMBER} > n_good"
     )
 
 
 def refuse_open_quote(con: duckdb.DuckDBPyConnection, *, file: InputFile, source: str) -> None:
     """A quote that is never closed swallows every line after it: too much to lose as one bad row."""
     found = con.sql(
-        "select line, length(csv_line) - length(replace(csv_line, chr(10), '')) from reject_errors "
-        "where error_type = 'UNQUOTED VALUE' order by 2 desc limit 1"
+        "select line, len(string_split(rtrim(csv_line, concat(chr(10), chr(13))), chr(10))) - 1 from reject_errors "
+        "where error_type = 'UNQUOTED VALUE' order by 2 desc, 1 limit 1"
     ).fetchall()
-    if found and found[0][1] > 1:
+    if found and found[0][1] > 0:
         raise SourceError(
             f"sources.{source}: {file.name} line {found[0][0]}: a quote is opened and never closed; "
             f"{found[0][1]} lines after it cannot be read",
@@ -186,8 +229,8 @@ def refuse_open_quote(con: duckdb.DuckDBPyConnection, *, file: InputFile, source
 
 
 def likeliest_delimiter(head: str) -> str:
-    """The delimiter that occurs most often in the first line; a comma in a file of one column."""
-    return max(DELIMITERS, key=head.count)
+    """The delimiter that makes most columns of the first line; a comma in a file of one column."""
+    return max(DELIMITERS, key=lambda delimiter: len(next(csv.reader([head], delimiter=delimiter), [])))
 
 
 def column_names(head: Sequence[str], *, file: InputFile, layout: Layout, source: str) -> list[str]:
@@ -198,8 +241,9 @@ def column_names(head: Sequence[str], *, file: InputFile, layout: Layout, source
             f"sources.{source}: {file.name} has {len(head)} columns, sources.{source}.names gives {len(names)}",
             fix=f"let sources.{source}.names name each column of the file in order",
         )
-    blank = [n for n, name in enumerate(names, start=1) if not name]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    blank = [n for n, name in enumerate(names, start=1) if not name] if names else [1]
+    folded = [name.casefold() for name in names]  # SQL knows no difference between ID and id
+    twice = sorted({name for name in names if folded.count(name.casefold()) > 1})
     if blank or twice:
         raise SourceError(
             f"sources.{source}: the header of {file.name} has columns without a name {blank} or names twice {twice}",

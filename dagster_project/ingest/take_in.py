@@ -5,23 +5,24 @@ written last; a run that is killed before leaves nothing that a reader could see
 """
 
 from collections.abc import Sequence
-from contextlib import closing
-from dataclasses import asdict, dataclass
+from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import duckdb
 import polars as pl
 
 from dagster_project.errors import DataQualityError
-from dagster_project.ingest.files import FileStamp, InputFile, check_whole, content_hash, find_files, stamp
+from dagster_project.ingest.files import FileStamp, InputFile, as_utf8, check_whole, content_hash, find_files, stamp
 from dagster_project.ingest.ledger import REPLACES_FROM_SHARE, Delivery, Ledger, read_ledger, write_ledger
 from dagster_project.ingest.raw import RAW_TEXT, ROW_NUMBER, Layout, open_raw
-from dagster_project.ingest.repeats import record_repeats
+from dagster_project.ingest.repeats import forget_other_repeats, record_repeats
 from dagster_project.ingest.typed import Reading, create_typed
 from dagster_project.ingest.user_keys import add_user_keys
 from dagster_project.lake.build import Connect
 from dagster_project.lake.duck import file_list, frame, literal
-from dagster_project.lake.store import Lake, Partition, fingerprint
+from dagster_project.lake.lock import locked
+from dagster_project.lake.store import Lake, Partition, aside_of, fingerprint
 
 LEDGER = "ledger.json"
 ROW_COUNTS = "ingest.row_counts"
@@ -36,7 +37,7 @@ QUARANTINE_SCHEMA = pl.Schema(
         "dt": pl.Date(),
     }
 )
-READING_VERSION = 1  # raise when the meaning of a reading changes, so that every file is read anew
+READING_VERSION = 2  # raise when the meaning of a reading changes, so that every file is read anew
 
 
 @dataclass(frozen=True)
@@ -79,35 +80,73 @@ def take_in(source: Source, *, lake: Lake, connect: Connect, landing: Path, max_
         DataQualityError: more than `max_quarantine_share` of the new rows are bad, or none has a user.
     """
     files = find_files(source.patterns, root=source.root, landing=landing, source=source.name)
-    ledger = read_ledger(ledger_path(lake))
-    new: list[Delivery] = []
-    for file, mark in files_to_read(files, ledger=ledger, source=source):
-        sha256 = content_hash(file)
-        if ledger.knows(source.name, source.reading_id, sha256):
-            continue
-        delivery = read_file(file, mark, sha256, source=source, number=ledger.next_number, lake=lake, connect=connect)
-        older = ledger.by_name(source.name, source.reading_id, file.name)
-        ledger = ledger.with_delivery(delivery)
-        if older is not None and holds_most_of(delivery, older, lake=lake, connect=connect):
-            ledger = ledger.without([older])
-        new.append(delivery)
-    n_rows = rows_by_fate(lake, new)
-    refuse_bad_share(n_rows, source=source, lake=lake, new=new, limit=max_quarantine_share)
-    if new and "event_id" in source.reading.columns:
-        record_repeats(source.name, ledger.active(source.name, source.reading_id), new=new, lake=lake, connect=connect)
-    write_ledger(ledger_path(lake), ledger)
+    # all sources share one ledger and one list of users, and may be taken in by processes side by side
+    with locked(lake.root / "ingest" / "lock"):
+        before = read_ledger(ledger_path(lake))
+        after, new = before, list[Delivery]()
+        for file, mark in files_to_read(files, ledger=before, source=source):
+            after, fresh = deliver(after, file, mark, source=source, lake=lake, connect=connect, landing=landing)
+            new.extend(fresh)
+        n_rows = rows_by_fate(lake, new)
+        refuse_bad_share(n_rows, source=source, lake=lake, new=new, limit=max_quarantine_share)
+        active = after.active(source.name, source.reading_id)
+        has_ids = "event_id" in source.reading.columns and "event_id" in source.reading.table.columns
+        if has_ids:
+            record_repeats(
+                source.name,
+                active,
+                before=before.active(source.name, source.reading_id),
+                lake=lake,
+                connect=connect,
+            )
+        if after != before:
+            write_ledger(ledger_path(lake), after)
+        if has_ids:
+            forget_other_repeats(active, lake=lake)
     return TakenIn(source.name, len(files), tuple(delivery.name for delivery in new), n_rows)
 
 
 def files_to_read(files: Sequence[InputFile], *, ledger: Ledger, source: Source) -> list[tuple[InputFile, FileStamp]]:
-    """The files that are not known by name, size and time of change."""
+    """The files whose newest delivery is not of their size and time of change."""
     marked = [(file, stamp(file)) for file in files]
-    known = {
-        (d.name, d.size, d.modified_ns)
-        for d in ledger.deliveries
-        if (d.source, d.reading) == (source.name, source.reading_id)
-    }
+    newest = {d.name: d for d in ledger.deliveries if (d.source, d.reading) == (source.name, source.reading_id)}
+    known = {(d.name, d.size, d.modified_ns) for d in newest.values()}
     return [(file, mark) for file, mark in marked if (file.name, mark.size, mark.modified_ns) not in known]
+
+
+def deliver(
+    ledger: Ledger,
+    file: InputFile,
+    mark: FileStamp,
+    *,
+    source: Source,
+    lake: Lake,
+    connect: Connect,
+    landing: Path,
+) -> tuple[Ledger, list[Delivery]]:
+    """The ledger with what a file holds now, and the delivery if its content had to be read."""
+    sha256 = content_hash(file)
+    same = ledger.of_content(source.name, source.reading_id, sha256)
+    older = ledger.by_name(source.name, source.reading_id, file.name)
+    is_older_again = older is not None and older.sha256 != sha256 and not source.reading.table.is_event_like
+    if same is not None and not is_older_again:
+        again = replace(same, name=file.name, size=mark.size, modified_ns=mark.modified_ns)
+        delivery, fresh = again, list[Delivery]()
+    else:
+        delivery = read_file(
+            file,
+            mark,
+            sha256,
+            source=source,
+            number=ledger.next_number,
+            lake=lake,
+            connect=connect,
+            landing=landing,
+        )
+        fresh = [delivery]
+    if older is not None and (older.sha256 == sha256 or holds_most_of(delivery, older, lake=lake, connect=connect)):
+        ledger = ledger.without([older])
+    return ledger.with_delivery(delivery), fresh
 
 
 def read_file(
@@ -119,11 +158,12 @@ def read_file(
     number: int,
     lake: Lake,
     connect: Connect,
+    landing: Path,
 ) -> Delivery:
     """Type one file and write its partitions; nothing is visible until the ledger names them."""
     check_whole(file, source=source.name)
-    with connect() as con:
-        raw = open_raw(con, file, layout=source.layout, source=source.name)
+    with connect() as con, as_text(file, source=source, landing=landing) as text:
+        raw = open_raw(con, text, layout=source.layout, source=source.name)
         create_typed(con, raw, reading=source.reading, file_name=file.name)
         add_user_keys(con, lake)
         counts = count_rows(con, source=source)
@@ -146,6 +186,13 @@ def read_file(
     return delivery
 
 
+def as_text(file: InputFile, *, source: Source, landing: Path) -> AbstractContextManager[InputFile]:
+    """The file as DuckDB can read it."""
+    if source.layout.format == "parquet":
+        return nullcontext(file)
+    return as_utf8(file, encoding=source.layout.encoding, landing=landing, source=source.name)
+
+
 def count_rows(con: duckdb.DuckDBPyConnection, *, source: Source) -> pl.DataFrame:
     """Rows, amounts and content by day and fate. `content` adds up the hashes of the rows."""
     amount = "sum(amount)" if "amount" in source.reading.table.columns else "null"
@@ -163,7 +210,7 @@ def write_rows(con: duckdb.DuckDBPyConnection, delivery: Delivery, *, source: So
     table = f"ingest.{source.name}"
     path = lake.path(table, delivery.key)
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(".tmp")
+    aside = aside_of(path)
     columns = [name for name in source.reading.table.columns if name != "user_id"]
     if source.reading.table.takes_attributes:
         columns.append("attributes")

@@ -35,7 +35,10 @@ NOUNS: Mapping[ColumnType, str] = {
     "float": "finite number",
     "integer": "whole number",
 }
-OFFSET_AT_END = r"\d{2}:\d{2}.*(Z|[+-]\d{2}(:?\d{2})?)$"
+ZONE_AFTER_CLOCK = r"\d{1,2}:\d{2}[\d:.]*\s*[A-Za-z+-]"  # Z, an offset or a zone's name
+BLANKS = "concat(' ', chr(9), chr(10), chr(13), chr(160), chr(12288), chr(65279))"  # no-break, ideographic, BOM
+EPOCH_HINT = "numbers are seconds since 1970 only where the expression says so: to_timestamp(cast(<column> as double))"
+FORMAT_HINT = "other forms than 2024-03-31 12:30:00 need strptime(<column>, '<format>')"
 
 
 @dataclass(frozen=True)
@@ -75,14 +78,17 @@ def create_typed(con: duckdb.DuckDBPyConnection, raw: Raw, *, reading: Reading, 
         mapped_column(con, raw, name=name, expression=expression, reading=reading, file_name=file_name)
         for name, expression in reading.columns.items()
     ]
-    wanted = "true"
-    if reading.where is not None:
-        wanted = mapped_column(
-            con, raw, name="where", expression=reading.where, reading=reading, file_name=file_name
-        ).expression.sql
+    wanted = mapped_column(
+        con, raw, name="where", expression=reading.where or "true", reading=reading, file_name=file_name
+    ).expression
     query = typed_query(mapped, wanted=wanted, reading=reading)
     try:
         con.execute(f"create table typed as {query}")
+    except (duckdb.IOException, duckdb.InvalidInputException) as error:
+        raise SourceError(
+            f"sources.{reading.table.name}: {file_name} cannot be read to its end: {str(error).splitlines()[0]}",
+            fix="deliver the file again; nothing of it was taken in",
+        ) from error
     except duckdb.Error as error:
         raise SourceError(
             f"sources.{reading.table.name}: {file_name} cannot be computed: {str(error).splitlines()[0]}",
@@ -117,15 +123,16 @@ def mapped_column(
     return Mapped(name=name, type=column.type if column else "text", expression=made, given=given)
 
 
-def typed_query(mapped: list[Mapped], *, wanted: str, reading: Reading) -> str:
+def typed_query(mapped: list[Mapped], *, wanted: Tolerant, reading: Reading) -> str:
     """Raw values, then typed values, then the verdict on each row."""
     given = {column.name: column for column in mapped}
     table = reading.table
     attributes = [column for column in mapped if column.name not in table.columns]
     raw_values = [f"{column.expression.sql} as {quoted('x_' + column.name)}" for column in mapped]
-    bad_values = [f"{bad_probe(column)} as {quoted('b_' + column.name)}" for column in mapped]
+    bad_values = [f"{bad_text(column.expression)} as {quoted('b_' + column.name)}" for column in mapped]
+    carried = [quoted(prefix + column.name) for column in mapped for prefix in ("x_", "b_")]
     values = [
-        f"{typed_value(given[name], zone=reading.source_zone)} as {quoted(name)}"
+        f"{typed_value(given[name], reading=reading)} as {quoted(name)}"
         if name in given
         else f"cast(null as {SQL_TYPES[column.type]}) as {quoted(name)}"
         for name, column in table.columns.items()
@@ -140,60 +147,74 @@ def typed_query(mapped: list[Mapped], *, wanted: str, reading: Reading) -> str:
     return f"""
         with expressed as (
             select {ROW_NUMBER} as row_number, md5_number_lower({ROW_KEY}) as row_hash,
-                coalesce(({wanted}), false) as is_wanted, {", ".join([*raw_values, *bad_values])}
+                {bad_text(wanted)} as b_where, coalesce(({wanted.sql}), false) as is_wanted,
+                {", ".join([*raw_values, *bad_values])}
             from raw
         ), valued as (
-            select row_number, row_hash, is_wanted, {", ".join(values)},
-                columns('x_.*'), columns('b_.*')
+            select row_number, row_hash, is_wanted or b_where is not null as is_wanted, b_where,
+                {", ".join([*values, *carried])}
             from expressed
         ), judged as (
-            select *, coalesce({", ".join([*reasons, "null"])}) as verdict,
+            select *, coalesce({", ".join([said("where", "b_where", noun="number or date"), *reasons])}) as verdict,
                 cast(({time} at time zone 'UTC') at time zone {literal(reading.business_zone)} as date) as dt
             from valued
         )
         select row_number,
-            case when not is_wanted then 'filtered' when user_id is null then 'anonymous'
+            case when not is_wanted then 'filtered' when user_id is null and b_user_id is null then 'anonymous'
                 when verdict is not null then 'quarantined' else 'kept' end as fate,
-            case when is_wanted and user_id is not null then verdict end as reason,
+            case when fate = 'quarantined' then verdict end as reason,
             {", ".join(quoted(name) for name in table.columns)},
             {"attributes, " if table.takes_attributes else ""}dt, row_hash
         from judged
     """
 
 
-def bad_probe(column: Mapped) -> str:
-    """The first text inside an expression that its conversion could not read, or null."""
-    found = [
-        f"case when nullif(trim(cast({probe.column} as varchar)), '') is not null and ({probe.sql}) is null "
-        f"then cast({probe.column} as varchar) end"
-        for probe in column.expression.probes
-    ]
-    return f"coalesce({', '.join(found)}, cast(null as varchar))" if found else "cast(null as varchar)"
+def bad_text(expression: Tolerant) -> str:
+    """The first text inside an expression that a conversion could not read, or null."""
+    return expression.bad_text or "cast(null as varchar)"
 
 
-def typed_value(column: Mapped, *, zone: str) -> str:
+def said(name: str, text: str, *, noun: str) -> str:
+    """The reason that `text`, where it is not null, is not what the column wants."""
+    quote = f"concat({literal(name + ': ')}, chr(34), left({text}, 80), chr(34), {literal(' is not a ' + noun)})"
+    return f"case when {text} is not null then {quote} end"
+
+
+def hint(column: Mapped, given: str) -> str:
+    """What to write for a time that is no time, as the end of a reason."""
+    if column.type != "timestamp":
+        return ""
+    is_number = f"regexp_full_match(trim({given}), '[0-9]{{9,16}}([.][0-9]*)?')"
+    return f" || case when {is_number} then {literal('; ' + EPOCH_HINT)} else {literal('; ' + FORMAT_HINT)} end"
+
+
+def typed_value(column: Mapped, *, reading: Reading) -> str:
     """The canonical value of a column, null where the expression's value cannot be one."""
     value = quoted("x_" + column.name)
     if column.type in ("text", "text_list"):
-        if column.given in ("DOUBLE", "FLOAT"):  # 17850.0 is the id 17850
+        if column.given in ("DOUBLE", "FLOAT"):  # 17850.0 is the id 17850, and NaN stands for no id
             whole = f"case when {value} = trunc({value}) then cast(try_cast({value} as bigint) as varchar) end"
-            return f"coalesce({whole}, cast({value} as varchar))"
-        return f"nullif(trim(cast({value} as varchar)), '')"
+            return f"case when isfinite({value}) then coalesce({whole}, cast({value} as varchar)) end"
+        return f"nullif(trim(cast({value} as varchar), {BLANKS}), '')"
     if column.type == "timestamp":
-        return utc_time(value, given=column.given, zone=zone)
+        time = utc_time(value, given=column.given, reading=reading)
+        return f"case when isfinite({time}) then {time} end"
+    if column.type == "date":
+        return f"case when isfinite(try_cast({value} as date)) then try_cast({value} as date) end"
     if column.type == "float":
         return f"case when isfinite(try_cast({value} as double)) then try_cast({value} as double) end"
     return f"try_cast({value} as {SQL_TYPES[column.type]})"
 
 
-def utc_time(value: str, *, given: str, zone: str) -> str:
-    """A time as naive UTC: an offset in the value counts, else the source's zone."""
+def utc_time(value: str, *, given: str, reading: Reading) -> str:
+    """A time as naive UTC: a zone in the value counts, else the source's; a bare date is a day of the business."""
+    zone = reading.business_zone if given == "DATE" else reading.source_zone
     local = f"(try_cast({value} as timestamp) at time zone {literal(zone)}) at time zone 'UTC'"
     with_offset = f"try_cast({value} as timestamptz) at time zone 'UTC'"
     if given == "TIMESTAMP WITH TIME ZONE":
         return f"{value} at time zone 'UTC'"
     if given == "VARCHAR":
-        return f"case when regexp_matches({value}, {literal(OFFSET_AT_END)}) then {with_offset} else {local} end"
+        return f"case when regexp_matches({value}, {literal(ZONE_AFTER_CLOCK)}) then {with_offset} else {local} end"
     return local
 
 
@@ -206,9 +227,11 @@ def reasons_of(column: Mapped, reading: Reading) -> list[str]:
         quoted("b_" + column.name),
     )
     noun = NOUNS[column.type]
-    said = f"concat({literal(name + ': ')}, chr(34), left({{}}, 80), chr(34), ' is not a {noun}')"
-    reasons = [f"case when {bad} is not null then {said.format(bad)} end"]
-    reasons.append(f"case when {value} is null and nullif(trim({given}), '') is not null then {said.format(given)} end")
+    unread = f"case when {value} is null and nullif(trim({given}, {BLANKS}), '') is not null then {given} end"
+    is_text = column.type in ("text", "text_list")
+    reasons = [said(name, bad, noun="number or date" if is_text else noun)]
+    if not is_text:
+        reasons.append(f"{said(name, unread, noun=noun)}{hint(column, given)}")
     if name in reading.table.required and name != "user_id":
         reasons.append(f"case when {value} is null then {literal(name + ' is blank')} end")
     if name == reading.table.time_column:

@@ -11,12 +11,14 @@ from datetime import date
 from typing import Any, Protocol
 
 import duckdb
+import polars as pl
 
 from dagster_project.errors import LakeError
 from dagster_project.lake.audit import TestResult, merge_tests, no_failures, refuse_failures, run_tests
 from dagster_project.lake.duck import file_list, frame, literal
+from dagster_project.lake.lock import locked
 from dagster_project.lake.sql_model import SqlModel
-from dagster_project.lake.store import WHOLE, Lake, Partition, day_keys, fingerprint
+from dagster_project.lake.store import LOCK, WHOLE, Lake, Partition, aside_of, day_keys, fingerprint
 
 DAYS_AT_ONCE = 92
 
@@ -66,9 +68,18 @@ class Builder:
             AuditError: a new row breaks a test of the model; what was in place stays.
         """
         model = self.models[table]
-        if model.partition == "day":
-            return self._build_days(model)
-        return self._build_one(model, as_of if model.partition != "whole" else None)
+        if model.partition in ("as_of", "state"):
+            return self._build_one(model, as_of)
+        # nights that run side by side share these tables: the second one finds them made
+        with locked(self.lake.folder(table) / f"{LOCK}_build"):
+            return self._build_days(model) if model.partition == "day" else self._build_one(model, None)
+
+    def compute(self, table: str, *, as_of: date) -> pl.DataFrame:
+        """The rows that a model gives as of a day with the bound values, without keeping them."""
+        model = self.models[table]
+        with self.connect() as con:
+            self._view_inputs(con, model, as_of)
+            return frame(con, f"select * from ({model.query}) order by all", self._values(model, as_of))
 
     def content(self, table: str, *, as_of: date | None) -> object:
         """What a reader at `as_of` sees of a table, as a value that changes exactly when it does."""
@@ -135,7 +146,7 @@ class Builder:
         if known is not None and known.fingerprint == wanted:
             return Built(model.table, (), (), known.rows, no_failures(model))
         path = self.lake.path(model.table, key)
-        aside = path.with_suffix(".tmp")
+        aside = aside_of(path)
         aside.parent.mkdir(parents=True, exist_ok=True)
         with self.connect() as con:
             self._view_inputs(con, model, as_of)

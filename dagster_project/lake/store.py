@@ -17,9 +17,11 @@ from typing import Any
 import polars as pl
 
 from dagster_project.errors import LakeError
+from dagster_project.lake.lock import locked
 
 WHOLE = "all"
 INDEX = "_index.json"
+LOCK = "_lock"
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,10 @@ class Lake:
 
     def commit(self, table: str, changed: Mapping[str, Partition], *, dropped: Iterable[str] = ()) -> None:
         """Make the changed partitions visible at once and forget the dropped ones."""
-        index = {**self.index(table), **changed}
-        gone = [key for key in dropped if index.pop(key, None) is not None]
-        write_json(self.folder(table) / INDEX, {key: asdict(index[key]) for key in sorted(index)})
+        with locked(self.folder(table) / LOCK):  # nights of a backfill may run side by side
+            index = {**self.index(table), **changed}
+            gone = [key for key in dropped if index.pop(key, None) is not None]
+            write_json(self.folder(table) / INDEX, {key: asdict(index[key]) for key in sorted(index)})
         for key in gone:
             self.path(table, key).unlink(missing_ok=True)
 
@@ -78,7 +81,7 @@ class Lake:
         """Move the file of a partition into place without making it visible: `commit` does that."""
         path = self.path(table, key)
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_suffix(".tmp")
+        aside = aside_of(path)
         frame.write_parquet(aside, compression="zstd", statistics=True)
         aside.replace(path)
 
@@ -109,6 +112,11 @@ class Lake:
         return [str(self.path(table, key)) for key in wanted]
 
 
+def aside_of(path: Path) -> Path:
+    """Where this process writes a file before it moves it to `path`; no other process writes there."""
+    return path.with_suffix(f".{os.getpid()}.tmp")
+
+
 def day_keys(index: Iterable[str], *, through: date | None = None, after: date | None = None) -> list[str]:
     """The keys of day partitions with after < day <= through."""
     low = after.isoformat() if after else ""
@@ -125,7 +133,7 @@ def fingerprint(*parts: object) -> str:
 def write_json(path: Path, value: Any) -> None:
     """Write JSON aside and move it into place, on disk before it is visible."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(".tmp")
+    aside = aside_of(path)
     with aside.open("w", encoding="utf-8") as file:
         json.dump(value, file, indent=1, ensure_ascii=False, sort_keys=True)
         file.write("\n")

@@ -40,9 +40,9 @@ class ReportContent:
     parameters: pl.DataFrame | None = None
     """lifecycle.parameters: one row."""
     definition_agreement: pl.DataFrame | None = None
-    """definition_a, definition_b, agreement_share, cohen_kappa, n."""
+    """definition, other_definition, n_users, agreement_share, cohen_kappa."""
     regret: pl.DataFrame | None = None
-    """definition, n_churned, n_returned, regret_rate, low, high."""
+    """definition, n_churned, n_returned, regret_rate, regret_rate_low, regret_rate_high."""
 
     km_curves: pl.DataFrame | None = None
     """stage, day (since churn), p_returned, low, high, n_at_risk."""

@@ -97,7 +97,7 @@ def about_definitions(content: ReportContent) -> str | None:
         f"The definition in use is “{words(row['definition'])}”. Of {_users(row['n_churned'])} that it had "
         f"labelled churned, {count(row['n_returned'])} came back unaided within "
         f"{counted(content.horizon_days, 'day')}: a regret rate of "
-        f"{with_interval(row['regret_rate'], row['low'], row['high'])}."
+        f"{with_interval(row['regret_rate'], row['regret_rate_low'], row['regret_rate_high'])}."
     )
 
 

@@ -87,7 +87,10 @@ def regret(content: ReportContent) -> Table | None:
         Column("definition", lambda row: _in_use(row["definition"], in_use), False),
         _count("labelled churned", "n_churned"),
         _count("came back unaided", "n_returned"),
-        Column("regret rate", lambda row: fmt.with_interval(row["regret_rate"], row["low"], row["high"])),
+        Column(
+            "regret rate",
+            lambda row: fmt.with_interval(row["regret_rate"], row["regret_rate_low"], row["regret_rate_high"]),
+        ),
         marked=marked,
     )
 
@@ -98,11 +101,11 @@ def definition_agreement(content: ReportContent) -> Table | None:
         return None
     return _table(
         "How far the definitions agree (kappa: agreement beyond chance, 1 is full)",
-        content.definition_agreement.sort("definition_a", "definition_b").iter_rows(named=True),
-        Column("definitions", lambda row: f"{words(row['definition_a'])} and {words(row['definition_b'])}", False),
+        content.definition_agreement.sort("definition", "other_definition").iter_rows(named=True),
+        Column("definitions", lambda row: f"{words(row['definition'])} and {words(row['other_definition'])}", False),
         _share("agree", "agreement_share"),
         Column("kappa", lambda row: fmt.decimal(row["cohen_kappa"])),
-        _count("users", "n"),
+        _count("users", "n_users"),
     )
 
 

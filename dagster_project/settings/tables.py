@@ -14,6 +14,19 @@ ColumnType = Literal["text", "timestamp", "date", "money", "float", "integer", "
 ATTRIBUTE_NAME = re.compile(r"[a-z][a-z0-9_]*")
 RESERVED_NAMES = frozenset({"user_sk"})  # the store's own join key
 
+# What a night does without when a table is absent; events is the only one that must be there.
+SWITCHED_OFF: Mapping[str, str] = MappingProxyType(
+    {
+        "users": "there are no profiles, no prospects, and no user has a time zone or language of their own",
+        "subscriptions": "contractual churn is not modelled",
+        "message_events": "nobody knows which messages arrived; reach is unknown",
+        "consents": "consent is not checked: export only to users who agreed to be contacted",
+        "feedback": "what users told us plays no part",
+        "links": "whether friends are still here plays no part",
+        "assignments": "effects rest on priors alone: no past randomised campaign is known",
+    }
+)
+
 _TYPES: Mapping[str, ColumnType] = {
     "occurred_at": "timestamp",
     "changed_at": "timestamp",

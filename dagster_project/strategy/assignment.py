@@ -14,40 +14,46 @@ from dagster_project.strategy.rules import DecisionRules
 from dagster_project.strategy.suppression import suppressed_rows
 from dagster_project.strategy.timing import send_times
 
-EXPORTED = {
-    "user_sk": pl.Int64,
-    "user_id": pl.String,
-    "arm": pl.String,
-    "strategy_id": pl.String,
-    "channel": pl.String,
-    "fallback_channel": pl.String,
-    "uplift": pl.Float64,
-    "uplift_low": pl.Float64,
-    "uplift_high": pl.Float64,
-    "evidence_grade": pl.String,
-    "expected_cost": pl.Float64,
-    "expected_profit": pl.Float64,
-    "n_options": pl.Int32,
-    "propensity": pl.Float64,
-    "send_at": pl.String,
-    "consent_basis": pl.String,
-}
-HOLDOUT = {
-    "user_id": pl.String,
-    "experiment_id": pl.String,
-    "arm": pl.String,
-    "would_be_strategy": pl.String,
-}
-ASSIGNMENTS = {
-    "user_id": pl.String,
-    "experiment_id": pl.String,
-    "arm": pl.String,
-    "assigned_at": pl.Datetime("us", "UTC"),
-    "propensity": pl.Float64,
-    "strategy_id": pl.String,
-    "channel": pl.String,
-    "as_of": pl.Date,
-}
+EXPORTED = pl.Schema(
+    {
+        "user_sk": pl.Int64,
+        "user_id": pl.String,
+        "arm": pl.String,
+        "strategy_id": pl.String,
+        "channel": pl.String,
+        "fallback_channel": pl.String,
+        "uplift": pl.Float64,
+        "uplift_low": pl.Float64,
+        "uplift_high": pl.Float64,
+        "evidence_grade": pl.String,
+        "expected_cost": pl.Float64,
+        "expected_profit": pl.Float64,
+        "n_options": pl.Int32,
+        "propensity": pl.Float64,
+        "send_at": pl.String,
+        "consent_basis": pl.String,
+    }
+)
+HOLDOUT = pl.Schema(
+    {
+        "user_id": pl.String,
+        "experiment_id": pl.String,
+        "arm": pl.String,
+        "would_be_strategy": pl.String,
+    }
+)
+ASSIGNMENTS = pl.Schema(
+    {
+        "user_id": pl.String(),
+        "experiment_id": pl.String(),
+        "arm": pl.String(),
+        "assigned_at": pl.Datetime("us", "UTC"),
+        "propensity": pl.Float64(),
+        "strategy_id": pl.String(),
+        "channel": pl.String(),
+        "as_of": pl.Date(),
+    }
+)
 
 
 @dataclass(frozen=True, kw_only=True)

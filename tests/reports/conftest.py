@@ -176,11 +176,11 @@ def _parameters() -> pl.DataFrame:
 def _agreement() -> pl.DataFrame:
     return pl.DataFrame(
         {
-            "definition_a": ["calendar", "calendar", "cadence"],
-            "definition_b": ["cadence", "data_driven", "data_driven"],
+            "definition": ["calendar", "calendar", "cadence"],
+            "other_definition": ["cadence", "data_driven", "data_driven"],
             "agreement_share": [0.91, 0.97, 0.89],
             "cohen_kappa": [0.81, 0.93, 0.77],
-            "n": [1159, 1159, 1159],
+            "n_users": [1159, 1159, 1159],
         }
     )
 
@@ -192,8 +192,8 @@ def _regret() -> pl.DataFrame:
             "n_churned": [372, 402, 430],
             "n_returned": [36, 45, 53],
             "regret_rate": [0.0968, 0.1119, 0.1233],
-            "low": [0.071, 0.085, 0.096],
-            "high": [0.131, 0.147, 0.158],
+            "regret_rate_low": [0.071, 0.085, 0.096],
+            "regret_rate_high": [0.131, 0.147, 0.158],
         }
     )
 

@@ -1,0 +1,78 @@
+"""What the tables of this layer say of themselves: they are the files of DESIGN's outgoing contract."""
+
+from dagster_project.lake.table_doc import table_doc
+
+CONTACTS = table_doc(
+    "cohorts.contacts",
+    """
+One row per user to contact, in the order in which we would: the rows of cohorts.csv.
+
+grain: rank
+tests:
+  not_null rank, user_id, cohort, stage, strategy_id, channel, arm, explanation; unique rank; unique user_id;
+  p_return between 0 and 1; not isnan(p_return); not isnan(expected_profit); arm in ('treat', 'explore')
+columns:
+  rank: 1 is first
+  user_id: the user's own id
+  cohort: strategy and channel; the name of the user's file
+  stage: one of the fifteen stages
+  days_silent (days): since the last active day
+  churned_on (date): first day of silence beyond the threshold
+  reason: why the user left; null until it is worked out
+  reason_confidence (0 to 1): of the reason
+  p_return (0 to 1): chance to come back within the horizon without contact
+  p_return_low (0 to 1): lower end of its interval
+  p_return_high (0 to 1): upper end
+  expected_return_on (date): day by which half of p_return has come
+  value_if_returned (currency): money within the horizon after a return
+  uplift: what the contact adds to the chance of a return
+  uplift_low: the cautious prior's uplift
+  uplift_high: the hopeful prior's uplift
+  evidence_grade: randomised, observational or prior
+  expected_profit (currency): what contact is expected to cause, costs taken off
+  strategy_id: what to do
+  channel: where
+  fallback_channel: where, if that fails
+  send_at: the user's local time with its offset
+  max_touches (messages): at most
+  offer: what is offered; none if nothing
+  template_id: what to say
+  locale: language of the template
+  consent_basis: on what the permission rests
+  arm: treat or explore
+  explanation: why this user, in one sentence
+""",
+)
+
+USERS = table_doc(
+    "cohorts.users",
+    """
+One row per user visible on a night, with what was decided: the rows of users.parquet.
+
+grain: user_id
+tests: not_null user_id, stage, phase, is_churned; unique user_id; p_active between 0 and 1; not isnan(p_active)
+columns:
+  user_id: the user's own id
+  stage: one of the fifteen stages
+  previous_stage: on the day before
+  phase: onboarding, engaged, declining, churned or returned
+  is_churned: by the primary definition
+  days_silent (days): since the last active day
+  churn_factor: silence over the usual gap
+  p_active (0 to 1): chance of a core event within the horizon
+  p_return (0 to 1): the same for a churned user, without contact
+  p_churn (0 to 1): chance of contractual churn; null until subscriptions are modelled
+  expected_events (days): active days to expect within the horizon
+  expected_value (currency): money to expect within the horizon
+  value_if_returned (currency): money within the horizon after a return
+  relapse_probability (0 to 1): of a returned user to leave again; null until it is modelled
+  reason: why the user left; null until it is worked out
+  reason_confidence (0 to 1): of the reason
+  trust_index: how much the user still lets us in; null until it is worked out
+  reachable_channels: channels that may be used, separated by commas
+  strategy_id: what to do
+  channel: where
+  arm: treat, explore or control
+  rank: in cohorts.csv
+""",
+)

@@ -1,0 +1,128 @@
+"""What will come of every user: learnt from past cutoffs, judged on the newest closed window."""
+
+import json
+from collections.abc import Mapping
+from datetime import date, timedelta
+
+import dagster as dg
+import polars as pl
+
+from dagster_project.defs.frame_tables import frame_asset, frame_assets
+from dagster_project.lake.sql_model import load_models
+from dagster_project.lifecycle import assign_stages
+from dagster_project.lifecycle.tables import PARAMETERS, STAGES
+from dagster_project.models.cutoffs import training_cutoffs
+from dagster_project.models.night import ModelSpec, fit_night
+from dagster_project.models.snapshots import OUTCOME_SCHEMA, SPELL_SCHEMA, labelled_snapshot, return_spells, with_lapse
+from dagster_project.models.tables import NIGHT_TABLES, RETURN_SPELLS, training_snapshots
+from dagster_project.project import Project
+
+FEATURES, OUTCOMES, USERS = "marts.user_features", "marts.user_outcomes", "marts.users"
+LONGEST_FOLLOW_UP_DAYS = 365
+TRAINING = training_snapshots(load_models()[FEATURES])
+
+
+def stages_at(project: Project, day: date, *, horizon_days: int) -> pl.DataFrame:
+    """Where users stood on any day, by that day's yardsticks and tonight's horizon."""
+    rules = project.rules(day, horizon_days=horizon_days)
+    return assign_stages(project.at(USERS, as_of=day), as_of=day, rules=rules)
+
+
+def make_training_snapshots(project: Project, as_of: date) -> pl.DataFrame:
+    """Every cutoff's features and outcomes, oldest first."""
+    horizon_days = project.rules(as_of).horizon_days
+    cutoffs = training_cutoffs(
+        as_of=as_of,
+        first_on=project.event_days()[0],
+        horizon_days=horizon_days,
+        max_cutoffs=project.settings.models.max_cutoffs,
+    )
+    snapshots = [snapshot(project, cutoff, horizon_days=horizon_days) for cutoff in sorted(cutoffs)]
+    if snapshots:
+        return pl.concat(snapshots)
+    features = project.read(FEATURES, as_of=as_of).clear()
+    return pl.concat([features, OUTCOME_SCHEMA.to_frame()], how="horizontal")
+
+
+def snapshot(project: Project, cutoff: date, *, horizon_days: int) -> pl.DataFrame:
+    """One cutoff's features with what came of its users in the horizon after it."""
+    stages = stages_at(project, cutoff, horizon_days=horizon_days)
+    features = with_lapse(project.at(FEATURES, as_of=cutoff), stages)
+    closed_on = cutoff + timedelta(days=horizon_days)
+    return labelled_snapshot(features, project.at(OUTCOMES, as_of=closed_on, window_days=horizon_days), cutoff=cutoff)
+
+
+def make_return_spells(project: Project, as_of: date) -> pl.DataFrame:
+    """Silences at a cutoff half the history ago, but not nearer than a horizon nor further than a year."""
+    horizon_days = project.rules(as_of).horizon_days
+    history_days = (as_of - project.event_days()[0]).days
+    follow_up_days = max(horizon_days, min(LONGEST_FOLLOW_UP_DAYS, history_days // 2))
+    cutoff = as_of - timedelta(days=follow_up_days)
+    if cutoff < project.event_days()[0]:
+        return SPELL_SCHEMA.to_frame()
+    return return_spells(
+        stages_at(project, cutoff, horizon_days=horizon_days),
+        project.at(FEATURES, as_of=cutoff),
+        project.compute(OUTCOMES, as_of=as_of, window_days=follow_up_days),
+        cutoff=cutoff,
+        as_of=as_of,
+    )
+
+
+def make_night(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]:
+    """Fit, judge, choose and score."""
+    stages = project.read("lifecycle.stages", as_of=as_of)
+    spec = ModelSpec(
+        as_of=as_of,
+        horizon_days=project.rules(as_of).horizon_days,
+        seed=project.settings.seed,
+        max_training_rows=project.settings.models.max_training_rows,
+        value_per_active_day=project.settings.value.value_per_active_day,
+    )
+    night = fit_night(
+        project.read("models.training_snapshots", as_of=as_of),
+        with_lapse(project.read(FEATURES, as_of=as_of), stages),
+        stages,
+        project.read("models.return_spells", as_of=as_of),
+        spec=spec,
+    )
+    verdict = pl.DataFrame(
+        {
+            "as_of": [as_of],
+            "winner": [night.winner],
+            "notes": [json.dumps(night.notes, ensure_ascii=False)],
+            "metrics": [json.dumps(night.metrics, ensure_ascii=False, sort_keys=True)],
+        }
+    )
+    made = {doc.table.split(".")[1]: getattr(night, doc.table.split(".")[1], verdict) for doc in NIGHT_TABLES}
+    return {f"models.{name}": frame for name, frame in made.items()}
+
+
+def evaluation_facts(evaluations: pl.DataFrame) -> dict[str, float]:
+    """The figures whose history says how the models do: those of the winner and of the recency baseline."""
+    shown = evaluations.filter(
+        pl.col("population").is_in(["all", "lapsed"]) & (pl.col("is_winner") | (pl.col("candidate") == "recency"))
+    )
+    return {
+        f"{'winner' if row['is_winner'] else 'recency'} {row['population']} {measure}": row[measure]
+        for row in shown.iter_rows(named=True)
+        for measure in ("auc", "log_loss", "brier", "ece", "observed_over_expected")
+        if row[measure] is not None
+    }
+
+
+@dg.definitions
+def models() -> dg.Definitions:
+    """Every table of the layer."""
+    return dg.Definitions(
+        assets=[
+            frame_asset(TRAINING, make_training_snapshots, reads=[FEATURES, OUTCOMES, USERS, PARAMETERS]),
+            frame_asset(RETURN_SPELLS, make_return_spells, reads=[FEATURES, OUTCOMES, USERS, PARAMETERS]),
+            frame_assets(
+                NIGHT_TABLES,
+                make_night,
+                reads=[TRAINING, RETURN_SPELLS, FEATURES, STAGES, PARAMETERS],
+                facts={"models.evaluations": evaluation_facts},
+            ),
+        ]
+    )

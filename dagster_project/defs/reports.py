@@ -1,0 +1,110 @@
+"""The night's files, and the warehouse that analysts open."""
+
+from datetime import date
+
+import dagster as dg
+
+from dagster_project.cohorts import tables as cohort_tables
+from dagster_project.defs.metadata import asset_key
+from dagster_project.defs.resources import ProjectResource, as_of_date, nights
+from dagster_project.ingest.take_in import QUARANTINE
+from dagster_project.lake.store import WHOLE, Lake
+from dagster_project.lake.table_doc import Documented
+from dagster_project.lake.warehouse import Shelf, publish_warehouse
+from dagster_project.lifecycle import tables as lifecycle_tables
+from dagster_project.models import tables as model_tables
+from dagster_project.night import publish_night
+from dagster_project.project import Project
+from dagster_project.reach import tables as reach_tables
+from dagster_project.strategy import tables as strategy_tables
+
+FILES = "reports.night_files"
+WAREHOUSE = "reports.warehouse"
+FRAME_TABLES: tuple[Documented, ...] = (
+    *lifecycle_tables.TABLES,
+    model_tables.RETURN_SPELLS,
+    *model_tables.NIGHT_TABLES,
+    reach_tables.CONTACT_POINTS,
+    strategy_tables.EXPORTED,
+    strategy_tables.HOLDOUT,
+    strategy_tables.SUPPRESSED,
+    cohort_tables.CONTACTS,
+    cohort_tables.USERS,
+)
+
+
+def shelves(project: Project, as_of: date) -> list[Shelf]:
+    """What the warehouse holds: facts as views, the night's tables as tables, the whole ledger."""
+    key = as_of.isoformat()
+    sql = [
+        Shelf(
+            table=model.table,
+            is_fact=model.partition == "day",
+            key=WHOLE if model.partition == "whole" else key,
+            doc=model,
+        )
+        for model in project.models.values()
+    ]
+    frames = [Shelf(table=doc.table, is_fact=False, key=key, doc=doc) for doc in FRAME_TABLES]
+    ledger = Shelf(table="strategy.assignments", is_fact=True, key=None, doc=strategy_tables.ASSIGNMENTS)
+    return [*sql, *frames, ledger, Shelf(table=QUARANTINE, is_fact=True, key=None, doc=None)]
+
+
+def is_newest_night(lake: Lake, as_of: date) -> bool:
+    """Whether no later night has made its lists."""
+    return as_of.isoformat() >= max(lake.index("cohorts.contacts"), default="")
+
+
+@dg.asset(
+    key=asset_key(FILES),
+    deps=[
+        asset_key(table)
+        for table in (
+            "cohorts.contacts",
+            "cohorts.users",
+            "strategy.holdout",
+            "strategy.suppressed",
+            "lifecycle.stage_migrations",
+            "lifecycle.stage_dwell",
+            "lifecycle.definition_agreement",
+            "lifecycle.regret_rates",
+            "models.verdicts",
+            "marts.daily_activity",
+            "staging.quarantine",
+        )
+    ],
+    group_name="reports",
+    kinds={"csv", "html"},
+    partitions_def=nights,
+)
+def night_files(context: dg.AssetExecutionContext, winback: ProjectResource) -> dg.MaterializeResult[None]:
+    """The files of a night: cohorts, holdout, suppressed, users, metrics, report, manifest. Moved into place whole."""
+    folder = publish_night(winback.project, as_of_date(context))
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return dg.MaterializeResult(
+        metadata={
+            "folder": dg.MetadataValue.path(folder),
+            "report": dg.MetadataValue.path(folder / "report.html"),
+            "files": len(files),
+            "bytes": sum(path.stat().st_size for path in files),
+        }
+    )
+
+
+@dg.asset(
+    key=asset_key(WAREHOUSE),
+    deps=[asset_key(FILES), asset_key("strategy.assignments")],
+    group_name="reports",
+    kinds={"duckdb"},
+    partitions_def=nights,
+)
+def warehouse(context: dg.AssetExecutionContext, winback: ProjectResource) -> dg.MaterializeResult[None]:
+    """`data/warehouse.duckdb`: the newest night and all facts, for any client. An older night leaves it alone."""
+    project, as_of = winback.project, as_of_date(context)
+    if not is_newest_night(project.lake, as_of):
+        return dg.MaterializeResult(metadata={"warehouse": "left as it is: a later night has published it"})
+    path = project.settings.data_dir / "warehouse.duckdb"
+    facts = {"notice": project.settings.notice or "", "currency": project.settings.currency}
+    publish_warehouse(project.lake, path, shelves=shelves(project, as_of), as_of=as_of, facts=facts)
+    project.prune(newest=as_of)
+    return dg.MaterializeResult(metadata={"file": dg.MetadataValue.path(path), "bytes": path.stat().st_size})

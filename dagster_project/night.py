@@ -1,0 +1,177 @@
+"""A finished night as files: the page, the lists, the figures, and the manifest that vouches for them."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from dagster_project.cohorts.export import write_cohorts
+from dagster_project.cohorts.publish import manifest, publish_folder, write_manifest
+from dagster_project.ingest.quality import quality_counts, quarantine_reasons
+from dagster_project.lake.store import fingerprint
+from dagster_project.project import Project
+from dagster_project.reports import ReportContent, render_report, write_plotly_js
+from dagster_project.settings import CANONICAL, settings_hash
+from dagster_project.settings.tables import SWITCHED_OFF
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Night:
+    """The tables of one night, read when they are asked for."""
+
+    project: Project
+    as_of: date
+
+    def table(self, name: str) -> pl.DataFrame:
+        """A table that the night has made."""
+        return self.project.read(name, as_of=self.as_of)
+
+    @property
+    def folder(self) -> Path:
+        """Where its files lie."""
+        return self.project.settings.reports_dir / self.as_of.isoformat()
+
+    def quality(self) -> pl.DataFrame:
+        """Rows read by table and fate."""
+        tables = list(self.project.sources)
+        counts = {name: self.project.arrivals.row_counts(name) for name in tables}
+        staged = {name: self.project.n_seen(f"staging.{name}", as_of=self.as_of) for name in tables}
+        return quality_counts(counts, staged_rows=staged, as_of=self.as_of)
+
+    def verdict(self) -> Mapping[str, Any]:
+        """What the models decided."""
+        return self.table("models.verdicts").row(0, named=True)
+
+
+def publish_night(project: Project, as_of: date) -> Path:
+    """Write every file of a night aside and move the folder into place. The same night gives the same bytes."""
+    night = Night(project, as_of)
+    staged = night.folder.with_name(f".{night.folder.name}.staged")
+    clear(staged)
+    contacts = night.table("cohorts.contacts")
+    write_cohorts(
+        staged, cohorts=contacts, holdout=night.table("strategy.holdout"), suppressed=night.table("strategy.suppressed")
+    )
+    night.table("cohorts.users").write_parquet(staged / "users.parquet", compression="zstd")
+    quality = night.quality()
+    (staged / "metrics.json").write_text(dump(metrics(night, quality)), encoding="utf-8", newline="\n")
+    page = render_report(report_content(night, quality))
+    (staged / "report.html").write_text(page, encoding="utf-8", newline="\n")
+    settings, data = settings_hash(project.settings), project.data_hash(as_of)
+    content = manifest(
+        staged,
+        as_of=as_of,
+        run_id=f"{as_of}-{fingerprint(settings, data, SCHEMA_VERSION)[:12]}",
+        settings_hash=settings,
+        data_hash=data,
+        schema_version=SCHEMA_VERSION,
+    )
+    write_manifest(staged, content=content)
+    write_plotly_js(project.settings.reports_dir)
+    publish_folder(staged, night.folder)
+    return night.folder
+
+
+def clear(folder: Path) -> None:
+    """An empty folder, whatever a killed run left there."""
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+
+
+def metrics(night: Night, quality: pl.DataFrame) -> dict[str, Any]:
+    """The content of metrics.json. `drift` is null until models are kept and challenged."""
+    verdict = night.verdict()
+    return {
+        "as_of": night.as_of,
+        "notice": night.project.settings.notice,
+        "lifecycle": {
+            "parameters": night.table("lifecycle.parameters").row(0, named=True),
+            "regret": night.table("lifecycle.regret_rates").to_dicts(),
+            "agreement": night.table("lifecycle.definition_agreement").to_dicts(),
+        },
+        "models": {"winner": verdict["winner"], **json.loads(verdict["metrics"])},
+        "drift": None,
+        "data_quality": quality.to_dicts(),
+    }
+
+
+def dump(value: Any) -> str:
+    """JSON with sorted keys, floats at six digits, dates and decimals as text."""
+    return json.dumps(rounded(value), indent=1, sort_keys=True, ensure_ascii=False, default=str) + "\n"
+
+
+def rounded(value: Any) -> Any:
+    """The value with every float in it rounded for export."""
+    if isinstance(value, float):
+        return round(value, 6)
+    if isinstance(value, Mapping):
+        return {key: rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(item) for item in value]
+    return value
+
+
+def report_content(night: Night, quality: pl.DataFrame) -> ReportContent:
+    """What the page shows."""
+    project, as_of = night.project, night.as_of
+    contacts, stages = night.table("cohorts.contacts"), night.table("lifecycle.stages")
+    holdout, suppressed = night.table("strategy.holdout"), night.table("strategy.suppressed")
+    return ReportContent(
+        as_of=as_of,
+        currency=project.settings.currency,
+        horizon_days=int(night.table("lifecycle.parameters")["horizon_days"][0]),
+        notice=project.settings.notice,
+        headline={
+            "n_users": stages.height,
+            "n_churned": int(stages["is_churned"].sum()),
+            "n_exported": contacts.height,
+            "n_held_out": holdout.height,
+            "n_suppressed": suppressed.height,
+            "expected_profit": float(contacts["expected_profit"].sum()),
+        },
+        stages=stages.select("stage", "phase", "churn_factor", "days_silent"),
+        migration=night.table("lifecycle.stage_migrations"),
+        dwell=night.table("lifecycle.stage_dwell"),
+        daily_activity=night.table("marts.daily_activity"),
+        parameters=night.table("lifecycle.parameters"),
+        definition_agreement=night.table("lifecycle.definition_agreement"),
+        regret=night.table("lifecycle.regret_rates"),
+        km_curves=night.table("models.km_curves"),
+        evaluations=night.table("models.evaluations"),
+        reliability=night.table("models.reliability"),
+        notes=tuple(json.loads(night.verdict()["notes"])),
+        cohort=contacts,
+        strategies=by_strategy(contacts, titles={s.id: s.title for s in project.catalogue.strategies}),
+        arms=arms(contacts, n_held_out=holdout.height),
+        suppressed_counts=suppressed.group_by("rule_id", "citation").len("n_users").sort("rule_id", "citation"),
+        quality=quality,
+        quarantine_reasons=quarantine_reasons(project.quarantine(), as_of=as_of),
+        missing_tables=tuple(
+            f"{name}: without it {SWITCHED_OFF[name]}" for name in CANONICAL if name not in project.sources
+        ),
+    )
+
+
+def by_strategy(contacts: pl.DataFrame, *, titles: Mapping[str, str]) -> pl.DataFrame:
+    """strategy_id, title, n_users, expected_profit; the most profitable first."""
+    return (
+        contacts.group_by("strategy_id")
+        .agg(pl.len().alias("n_users"), pl.col("expected_profit").sum())
+        .with_columns(pl.col("strategy_id").replace_strict(titles, return_dtype=pl.String).alias("title"))
+        .sort("expected_profit", "strategy_id", descending=[True, False])
+    )
+
+
+def arms(contacts: pl.DataFrame, *, n_held_out: int) -> pl.DataFrame:
+    """arm, n_users of the exported and the held out."""
+    found = dict(contacts.group_by("arm").len().iter_rows())
+    counts = {"treat": found.get("treat", 0), "control": n_held_out, "explore": found.get("explore", 0)}
+    return pl.DataFrame({"arm": list(counts), "n_users": list(counts.values())})

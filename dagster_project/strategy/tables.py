@@ -1,0 +1,85 @@
+"""What the tables of this layer say of themselves."""
+
+from dagster_project.lake.table_doc import table_doc
+
+EXPORTED = table_doc(
+    "strategy.exported",
+    """
+One row per user to contact: with what, on which channel, when, and what it is expected to bring.
+
+grain: user_sk
+tests:
+  not_null user_sk, user_id, arm, strategy_id, channel, send_at; unique user_sk; arm in ('treat', 'explore');
+  uplift_low <= uplift; uplift <= uplift_high; not isnan(expected_profit); propensity between 0 and 1
+columns:
+  user_sk: the user's key inside the store
+  user_id: the user's own id
+  arm: treat or explore
+  strategy_id: what to do
+  channel: where
+  fallback_channel: where, if that fails; null without one
+  uplift: what the contact adds to the chance of a return
+  uplift_low: the cautious prior's uplift
+  uplift_high: the hopeful prior's uplift
+  evidence_grade: randomised, observational or prior
+  expected_cost (currency): of all touches of the dose
+  expected_profit (currency): what contact is expected to cause, costs taken off
+  n_options (options): allowed options of the user
+  propensity (0 to 1): chance of this arm with this strategy
+  send_at: the user's local time with its offset
+  consent_basis: on what the permission rests
+""",
+)
+
+HOLDOUT = table_doc(
+    "strategy.holdout",
+    """
+One row per churned user held out: no contact, so that there is something to compare with.
+
+grain: user_id
+tests: not_null user_id, experiment_id, arm; unique user_id; arm = 'control'
+columns:
+  user_id: the user's own id
+  experiment_id: the experiment
+  arm: control
+  would_be_strategy: what the user would have got
+""",
+)
+
+SUPPRESSED = table_doc(
+    "strategy.suppressed",
+    """
+One row per churned user who is not contacted for another reason than the holdout.
+
+grain: user_id
+tests: not_null user_id, rule_id, explanation; unique user_id
+columns:
+  user_id: the user's own id
+  rule_id: which rule
+  citation: the law or standard behind it; null for our own rules
+  until (date): end of the exclusion; null if nothing but the user or the settings can end it
+  explanation: one sentence
+""",
+)
+
+ASSIGNMENTS = table_doc(
+    "strategy.assignments",
+    """
+One row per user and night: the arm that the hash gave and the strategy with it. The ledger of all experiments.
+
+grain: user_id, experiment_id
+tests: not_null user_id, experiment_id, arm, assigned_at, as_of; unique user_id, experiment_id
+columns:
+  user_id: the user's own id
+  experiment_id: the experiment
+  arm: treat, control or explore
+  assigned_at (UTC): when
+  propensity (0 to 1): chance of that arm with that strategy
+  strategy_id: what the arm gets, or would have got
+  channel: where
+  as_of (date): the night
+
+A night is added once and never taken away; running the newest night again replaces that night alone. A backfill
+writes nothing: a backtest treats nobody.
+""",
+)
