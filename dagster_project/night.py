@@ -1,6 +1,7 @@
 """A finished night as files: the page, the lists, the figures, and the manifest that vouches for them."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -11,6 +12,7 @@ import polars as pl
 
 from dagster_project.cohorts.export import write_cohorts
 from dagster_project.cohorts.publish import manifest, publish_folder, write_manifest
+from dagster_project.errors import LakeError
 from dagster_project.ingest.quality import quality_counts, quarantine_reasons
 from dagster_project.lake.store import fingerprint
 from dagster_project.project import Project
@@ -80,8 +82,6 @@ def publish_night(project: Project, as_of: date) -> Path:
 
 def clear(folder: Path) -> None:
     """An empty folder, whatever a killed run left there."""
-    import shutil
-
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
 
@@ -117,6 +117,49 @@ def rounded(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [rounded(item) for item in value]
     return value
+
+
+def find_report(project: Project, as_of: date) -> Path:
+    """Where the report of a night is.
+
+    Raises:
+        LakeError: the night was not run.
+    """
+    path = Night(project, as_of).folder / "report.html"
+    if not path.exists():
+        raise LakeError(f"there is no report of {as_of}", fix=f"winback run --as-of {as_of}")
+    return path
+
+
+def standalone_report(project: Project, as_of: date) -> Path:
+    """The report of a night as one file beside the nights' folders, with the script inside."""
+    find_report(project, as_of)
+    night = Night(project, as_of)
+    path = project.settings.reports_dir / f"report-{as_of}.html"
+    page = render_report(report_content(night, night.quality()), plotly_js="inline")
+    path.write_text(page, encoding="utf-8", newline="\n")
+    return path
+
+
+def summary(project: Project, as_of: date) -> list[str]:
+    """What a night has made and where it is, in lines for a terminal."""
+    night = Night(project, as_of)
+    folder, stages = night.folder, night.table("lifecycle.stages")
+    counts = {
+        "cohorts.csv": f"{night.table('cohorts.contacts').height:,} users to contact, best first",
+        "holdout.csv": f"{night.table('strategy.holdout').height:,} held out as control",
+        "suppressed.csv": f"{night.table('strategy.suppressed').height:,} lapsed users not to contact, and why",
+        "users.parquet": f"{stages.height:,} users, {int(stages['is_churned'].sum()):,} of them churned",
+        "metrics.json": f"model figures; {night.verdict()['winner']} ships",
+        "report.html": "the pictures; open it in a browser",
+        "manifest.json": "checksums",
+    }
+    files = [f"  {folder / name}  {text}" for name, text in counts.items()]
+    cohorts = sorted((folder / "cohorts").glob("*.csv"))
+    by_cohort = [f"  {folder / 'cohorts'}  {len(cohorts)} files, one per strategy and channel"]
+    warehouse = project.settings.data_dir / "warehouse.duckdb"
+    notice = [project.settings.notice] if project.settings.notice else []
+    return [*files[:1], *by_cohort, *files[1:], f"  {warehouse}  every table, for any DuckDB client", *notice]
 
 
 def report_content(night: Night, quality: pl.DataFrame) -> ReportContent:

@@ -6,15 +6,16 @@ The one place where settings turn into the plain values that the pure packages t
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import duckdb
 import polars as pl
 
-from dagster_project.errors import DataQualityError, SettingsError
+from dagster_project.errors import DataQualityError, LakeError, SettingsError, WinbackError
 from dagster_project.ingest.arrivals import LakeArrivals
 from dagster_project.ingest.raw import Layout
 from dagster_project.ingest.take_in import QUARANTINE, QUARANTINE_SCHEMA, Source, TakenIn, take_in
@@ -98,7 +99,15 @@ class Project:
         return Builder(self.lake, self.models, self.arrivals, bound, self.connect)
 
     def build(self, table: str, *, as_of: date | None = None) -> Built:
-        """Bring one table in line with its inputs."""
+        """Bring one table in line with its inputs.
+
+        Raises:
+            DataQualityError: the night is before the first event.
+        """
+        if as_of is not None and as_of < (first := self.event_days()[0]):
+            raise DataQualityError(
+                f"as_of {as_of} is before the first event, which is of {first}", fix=f"choose a night from {first} on"
+            )
         values: dict[str, Any] = {}
         if as_of is not None and "window_days" in self.models[table].params:
             values["window_days"] = self.rules(as_of).horizon_days
@@ -224,6 +233,39 @@ class Project:
                 "join known_keys as keys using (user_sk)) as row"
             ).fetchall()[0]
         )
+
+    def night_to_run(self, as_of: date | None) -> date:
+        """The night that was asked for, or the newest day with events that is over.
+
+        Raises:
+            DataQualityError: the day is before the first event, not over yet, or there is none.
+        """
+        yesterday = self.yesterday()
+        if as_of is not None:
+            if as_of > yesterday:
+                raise DataQualityError(f"{as_of} is not over in {self.settings.timezone}", fix=f"--as-of {yesterday}")
+            return as_of
+        try:
+            self.take_in("events")
+        except WinbackError:
+            return yesterday  # the run meets the same error, and Dagster keeps the record of it
+        days = [day for day in self.arrivals.days("ingest.events") if "" < day <= yesterday.isoformat()]
+        return date.fromisoformat(max(days, default=yesterday.isoformat()))
+
+    def yesterday(self) -> date:
+        """The last day that is over in the business zone. Only commands ask; a night is told its day."""
+        return datetime.now(ZoneInfo(self.settings.timezone)).date() - timedelta(days=1)
+
+    def newest_night(self) -> date:
+        """The newest night that has made its lists.
+
+        Raises:
+            LakeError: none has.
+        """
+        nights = self.lake.index("cohorts.contacts")
+        if not nights:
+            raise LakeError("no night has been run yet", fix="winback run")
+        return date.fromisoformat(max(nights))
 
     def prune(self, *, newest: date) -> None:
         """Forget what no night needs any more: partitions of past days that were made to learn from.

@@ -8,14 +8,14 @@ CONTACT_POINTS = table_doc(
 One row per user and channel of which something is known: whether a message may and can go there.
 
 grain: user_sk, channel
-tests: not_null user_sk, channel, reach; unique user_sk, channel; rule_id is null or citation is not null
+tests: not_null user_sk, channel, reach; unique user_sk, channel
 columns:
   user_sk: the user's key inside the store
   channel: email, push, sms, ...
   reach: ok, stale, dead, revoked, suppressed or unknown
   consent_basis: on what the permission rests
   rule_id: set = the channel must not be used
-  citation: the law or standard behind the rule
+  citation: the law or standard behind the rule; null for our own rules
   until (date): end of the exclusion; null: until the user decides otherwise
   code: the provider's own reason
 """,
