@@ -19,10 +19,10 @@ MAX_TEST_ROWS = 50_000  # 100 resamples of this many rows cost about a second fo
 SURE_SHARE = 0.95
 FEWEST_LAPSED_TO_DECIDE = 200
 SILENCE_BUCKETS: tuple[tuple[str, float, float], ...] = (
-    ("silence_0_1h", 0, 1),
-    ("silence_1_2h", 1, 2),
-    ("silence_2_4h", 2, 4),
-    ("silence_4h_up", 4, float("inf")),
+    ("silent_0_to_1_horizons", 0, 1),
+    ("silent_1_to_2_horizons", 1, 2),
+    ("silent_2_to_4_horizons", 2, 4),
+    ("silent_over_4_horizons", 4, float("inf")),
 )
 
 EVALUATION_SCHEMA = pl.Schema(

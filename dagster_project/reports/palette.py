@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-STAGE_PHASES = {
-    "prospect": "onboarding",
-    "new": "onboarding",
-    "onboarding_stalled": "onboarding",
-    "growing": "engaged",
-    "active": "engaged",
-    "cooling": "declining",
-    "at_risk": "declining",
-    "dormant": "declining",
-    "churned_early": "churned",
-    "churned_mid": "churned",
-    "churned_late": "churned",
-    "lost": "churned",
-    "reactivated_trial": "returned",
-    "reactivated_sustained": "returned",
-    "relapsed": "returned",
-}
-"""Stages in the order of a user's life, each with its phase (the glossary's order)."""
+from dagster_project.lifecycle import PHASE_OF_STAGE
 
 PHASE_SHADES = {
     "onboarding": ("#8fb3d9", "#5f8fc4", "#3d6ea8"),
     "engaged": ("#6cbf9c", "#2f9470"),
     "declining": ("#e3bd5b", "#d99a2b", "#b87514"),
-    "churned": ("#e09a8b", "#cf6f5e", "#b34c42", "#8a3a36"),
-    "returned": ("#a698d6", "#7b69bd", "#9a5a9e"),
+    "churned": ("#e09a8b", "#cf6f5e", "#b34c42", "#8a3a36", "#9a5a9e"),
+    "returned": ("#a698d6", "#7b69bd"),
 }
 """Light to dark along a phase. Mid-tones, so that they hold on a white and on a dark page."""
 
@@ -37,16 +20,16 @@ FIRST_SEEN = "first seen"
 
 def in_lifecycle_order(stages: set[str]) -> list[str]:
     """The given stages in the order of a user's life; names that are no stage follow, by name."""
-    known = [stage for stage in STAGE_PHASES if stage in stages]
+    known = [stage for stage in PHASE_OF_STAGE if stage in stages]
     return known + sorted(stages - set(known))
 
 
 def stage_colour(stage: str) -> str:
     """The stage's shade of its phase's colour; grey for anything that is no stage."""
-    phase = STAGE_PHASES.get(stage)
+    phase = PHASE_OF_STAGE.get(stage)
     if phase is None:
         return NEUTRAL
-    members = [other for other, its_phase in STAGE_PHASES.items() if its_phase == phase]
+    members = [other for other, its_phase in PHASE_OF_STAGE.items() if its_phase == phase]
     return PHASE_SHADES[phase][members.index(stage)]
 
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from dagster_project.lifecycle import PHASE_OF_STAGE
 from dagster_project.reports import summaries
 from dagster_project.reports.formatting import count, counted, decimal, money, percent, with_interval
-from dagster_project.reports.palette import STAGE_PHASES, words
+from dagster_project.reports.palette import words
 
 if TYPE_CHECKING:
     from dagster_project.reports.content import ReportContent
@@ -198,7 +199,7 @@ def about_quality(quality: pl.DataFrame) -> str:
 def phase_map(stages: pl.DataFrame | None) -> dict[str, str]:
     """Phase of every stage: as the stages table says where it does, else by the glossary."""
     seen = {} if stages is None else dict(stages.select("stage", "phase").unique().sort("stage", "phase").iter_rows())
-    return {**STAGE_PHASES, **seen}
+    return {**PHASE_OF_STAGE, **seen}
 
 
 _RELIABILITY_AXES = ("mean_predicted", "observed")

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from dagster_project.reports.palette import FIRST_SEEN, STAGE_PHASES, in_lifecycle_order
+from dagster_project.lifecycle import PHASE_OF_STAGE
+from dagster_project.reports.palette import FIRST_SEEN, in_lifecycle_order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,10 +26,10 @@ def count_stages(stages: pl.DataFrame) -> pl.DataFrame:
     """stage, phase, n_users, share: every stage of the life in order, those without users too."""
     counts = dict(stages.group_by("stage").len().iter_rows())
     phases = {
-        **STAGE_PHASES,
+        **PHASE_OF_STAGE,
         **dict(stages.select("stage", "phase").unique().sort("stage", "phase").iter_rows()),
     }
-    order = in_lifecycle_order(set(STAGE_PHASES) | set(counts))
+    order = in_lifecycle_order(set(PHASE_OF_STAGE) | set(counts))
     return pl.DataFrame(
         {
             "stage": order,

@@ -36,7 +36,7 @@ def test_every_candidate_is_measured_on_every_population_and_buckets_add_up() ->
     assert rows.height == len(CANDIDATES) * 6
     recency = dict(rows.filter(candidate="recency").select("population", "n").iter_rows())
     assert recency["all"] == 600
-    assert sum(n for name, n in recency.items() if name.startswith("silence_")) == 600
+    assert sum(n for name, n in recency.items() if name.startswith("silent_")) == 600
 
 
 def test_the_intervals_hold_their_figure() -> None:
@@ -48,7 +48,7 @@ def test_the_intervals_hold_their_figure() -> None:
 
 def test_an_empty_population_keeps_its_row_with_nulls() -> None:
     training = training_frame(600).filter(pl.col("silence_days") < 56)
-    row = evaluated(training).evaluations.filter(candidate="recency", population="silence_4h_up").to_dicts()[0]
+    row = evaluated(training).evaluations.filter(candidate="recency", population="silent_over_4_horizons").to_dicts()[0]
     assert row["n"] == 0
     assert {row[f] for f in ("auc", "log_loss", "brier", "ece", "base_rate")} == {None}
 

@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import polars as pl
 
+from dagster_project.lifecycle import PHASE_OF_STAGE
 from dagster_project.reports import sentences
 from dagster_project.reports.content import ReportContent
-from dagster_project.reports.palette import STAGE_PHASES
 
 EVALUATIONS = pl.DataFrame(
     {
@@ -36,7 +36,7 @@ def test_moves_tell_who_stayed_churned_returned_and_arrived() -> None:
         }
     )
 
-    assert sentences.about_migration(migration, phases=STAGE_PHASES) == (
+    assert sentences.about_migration(migration, phases=PHASE_OF_STAGE) == (
         "97.0% of the users known the day before stayed where they were. "
         "2 users newly churned, 1 churned user came back and 5 users were seen for the first time."
     )
@@ -48,7 +48,7 @@ def test_on_the_first_day_everybody_is_new() -> None:
         schema_overrides={"previous_stage": pl.String},
     )
 
-    said = sentences.about_migration(migration, phases=STAGE_PHASES)
+    said = sentences.about_migration(migration, phases=PHASE_OF_STAGE)
 
     assert said == "All 5 users are seen for the first time."
 

@@ -2,8 +2,8 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dagster_project.lifecycle import PHASE_OF_STAGE
 from dagster_project.reports import summaries
-from dagster_project.reports.palette import STAGE_PHASES
 
 
 def test_every_stage_is_counted_in_lifecycle_order_even_without_users() -> None:
@@ -11,7 +11,7 @@ def test_every_stage_is_counted_in_lifecycle_order_even_without_users() -> None:
 
     counts = summaries.count_stages(stages)
 
-    assert counts["stage"].to_list() == list(STAGE_PHASES)
+    assert counts["stage"].to_list() == list(PHASE_OF_STAGE)
     assert counts.filter(pl.col("n_users") > 0).rows() == [
         ("active", "engaged", 2, 2 / 3),
         ("lost", "churned", 1, 1 / 3),
