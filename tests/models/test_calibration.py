@@ -70,14 +70,14 @@ def test_no_user_corrects_a_model_that_has_learned_that_user() -> None:
     assert len(np.unique(shipped.calibration.probability)) == 1
 
 
-def test_the_interval_is_wilsons_of_similar_scores() -> None:
+def test_the_interval_is_wilsons_of_the_nearest_scores() -> None:
     seen = ScoredOutcomes(
-        probability=np.repeat([0.1, 0.4], 100),
-        outcome=np.concatenate([np.tile([1.0] + [0.0] * 9, 10), np.tile([1.0, 0.0], 50)]),
+        probability=np.repeat([0.1, 0.4], 400),
+        outcome=np.concatenate([np.tile([1.0] + [0.0] * 9, 40), np.tile([1.0, 0.0], 200)]),
     )
     low, high = return_intervals(np.array([0.1, 0.45, 0.7]), seen=seen)
-    assert low.tolist() == pytest.approx([0.05522914, 0.40383153, 0.40383153])
-    assert high.tolist() == pytest.approx([0.17436566, 0.59616847, 0.7])
+    assert low.tolist() == pytest.approx([0.06567045, 0.43136086, 0.43136086])
+    assert high.tolist() == pytest.approx([0.14940581, 0.56863914, 0.7])
 
 
 @given(
