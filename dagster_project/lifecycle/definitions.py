@@ -3,18 +3,16 @@
 The data-driven number of days is found in `data_driven`; what follows from being churned is in `stages`.
 """
 
-import math
 from datetime import date, timedelta
 from itertools import combinations
-from statistics import NormalDist
 
 import polars as pl
 
 from dagster_project.errors import DataQualityError
+from dagster_project.intervals import wilson_interval
 from dagster_project.lifecycle.cadence import usual_gaps
 from dagster_project.lifecycle.parameters import DEFINITIONS, StageRules
 
-WILSON_Z = NormalDist().inv_cdf(0.975)
 _REGRET_SCHEMA: dict[str, type[pl.DataType]] = {
     "definition": pl.String,
     "n_churned": pl.Int64,
@@ -121,14 +119,6 @@ def regret_rates(
     )
 
 
-def wilson_interval(n_hits: int, *, n: int) -> tuple[float, float]:
-    """The 95 % interval of a share of `n_hits` in `n`, `n` > 0: never empty, never outside 0 to 1."""
-    z2 = WILSON_Z**2
-    centre = (n_hits + z2 / 2) / (n + z2)
-    half = WILSON_Z * math.sqrt(n_hits * (n - n_hits) / n + z2 / 4) / (n + z2)
-    return max(0.0, centre - half), min(1.0, centre + half)
-
-
 def _refuse_future(users: pl.DataFrame, *, as_of: date) -> None:
     n_ahead = users.filter(pl.col("last_on") > as_of).height
     if n_ahead:
@@ -167,5 +157,5 @@ def _regret_of(
     n_churned, n_returned = churned.height, int(churned["is_back"].sum())
     if n_churned == 0:
         return definition, 0, 0, None, None, None
-    low, high = wilson_interval(n_returned, n=n_churned)
-    return definition, n_churned, n_returned, n_returned / n_churned, low, high
+    low, high = wilson_interval(n_returned, n_churned)
+    return definition, n_churned, n_returned, n_returned / n_churned, float(low), float(high)

@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from dagster_project.intervals import wilson_interval
 from dagster_project.models.activity import ActivityModel, Probabilities, bounded, outcomes, smoothed_rate
 from dagster_project.models.cutoffs import newest_cutoff
 from dagster_project.models.features import sample_rows, stable_hash
-from dagster_project.models.metrics import wilson_interval
 
 N_FOLDS = 3
 RECALIBRATION_STRENGTH = 0.5  # METHODS: half of the newest window's shift forecasts better than all or none

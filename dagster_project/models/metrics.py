@@ -101,16 +101,6 @@ def resampled_means(values: Floats, *, weights: npt.NDArray[np.uint16]) -> Float
     return np.array([drawn @ values for drawn in weights], dtype=np.float64) / len(values)
 
 
-def wilson_interval(n_successes: Floats, n_trials: Floats) -> tuple[Floats, Floats]:
-    """Wilson's 95 % score interval of a share (Wilson 1927); 0 to 1 where there was no trial."""
-    z = 1.959963984540054
-    n = np.maximum(n_trials, 1e-12)
-    centre = (n_successes + z**2 / 2) / (n + z**2)
-    half = z * np.sqrt(n_successes * (n - n_successes) / n + z**2 / 4) / (n + z**2)
-    none = n_trials <= 0
-    return np.where(none, 0.0, np.maximum(centre - half, 0)), np.where(none, 1.0, np.minimum(centre + half, 1))
-
-
 def _auc_of_groups(outcome: Floats, group: npt.NDArray[np.intp], weight: Floats) -> float | None:
     active = np.bincount(group, weight * outcome)
     inactive = np.bincount(group, weight * (1 - outcome))

@@ -13,7 +13,6 @@ from dagster_project.lifecycle.definitions import (
     churn_labels,
     churn_thresholds,
     regret_rates,
-    wilson_interval,
 )
 from dagster_project.lifecycle.parameters import StageRules
 
@@ -153,16 +152,3 @@ def test_regret_of_nobody_is_unknown_not_zero():
     row = regret_of({"active": [100]})["calendar"]
 
     assert (row["n_churned"], row["regret_rate"], row["regret_rate_low"]) == (0, None, None)
-
-
-def test_the_wilson_interval_of_one_in_ten_is_the_published_one():
-    assert wilson_interval(1, n=10) == pytest.approx((0.01788, 0.40415), abs=1e-5)
-
-
-@given(st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_the_interval_holds_the_share_and_stays_a_probability(hits_and_n):
-    n_hits, n = hits_and_n
-    low, high = wilson_interval(n_hits, n=n)
-
-    assert 0 <= low <= n_hits / n + 1e-12
-    assert n_hits / n - 1e-12 <= high <= 1

@@ -13,7 +13,6 @@ from dagster_project.models.metrics import (
     normalised_gini,
     resample_weights,
     top_decile_lift,
-    wilson_interval,
 )
 
 
@@ -70,12 +69,6 @@ def test_gini_is_one_for_the_true_order_and_minus_one_for_its_reverse() -> None:
     assert normalised_gini(amounts, floats(3, 3, 2, 1)) == pytest.approx(-1.0)
     assert normalised_gini(amounts, np.full(4, 0.5)) == 0.0
     assert normalised_gini(np.zeros(4), amounts) is None
-
-
-def test_wilson_at_ten_of_hundred_and_at_no_trial() -> None:
-    low, high = wilson_interval(floats(10, 0), floats(100, 0))
-    assert low.tolist() == pytest.approx([0.05522914, 0.0])
-    assert high.tolist() == pytest.approx([0.17436566, 1.0])
 
 
 def test_each_resample_draws_as_many_rows_as_there_are() -> None:
