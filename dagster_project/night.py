@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -99,6 +99,7 @@ def metrics(night: Night, quality: pl.DataFrame) -> dict[str, Any]:
         },
         "models": {"winner": verdict["winner"], **json.loads(verdict["metrics"])},
         "drift": None,
+        "freshness": asdict(night.project.freshness(night.as_of)),
         "data_quality": quality.to_dicts(),
     }
 
@@ -190,7 +191,7 @@ def report_content(night: Night, quality: pl.DataFrame) -> ReportContent:
         km_curves=night.table("models.km_curves"),
         evaluations=night.table("models.evaluations"),
         reliability=night.table("models.reliability"),
-        notes=tuple(json.loads(night.verdict()["notes"])),
+        notes=notes(night),
         cohort=contacts,
         strategies=by_strategy(contacts, titles={s.id: s.title for s in project.catalogue.strategies}),
         arms=arms(contacts, n_held_out=holdout.height),
@@ -201,6 +202,12 @@ def report_content(night: Night, quality: pl.DataFrame) -> ReportContent:
             f"{name}: without it {SWITCHED_OFF[name]}" for name in CANONICAL if name not in project.sources
         ),
     )
+
+
+def notes(night: Night) -> tuple[str, ...]:
+    """What a reader of the figures has to know: of the data, then of the models."""
+    stale = night.project.freshness(night.as_of).note
+    return (*([stale] if stale else []), *json.loads(night.verdict()["notes"]))
 
 
 def by_strategy(contacts: pl.DataFrame, *, titles: Mapping[str, str]) -> pl.DataFrame:

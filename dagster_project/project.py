@@ -16,7 +16,9 @@ import duckdb
 import polars as pl
 
 from dagster_project.errors import DataQualityError, LakeError, SettingsError, WinbackError
+from dagster_project.freshness import Freshness, freshness
 from dagster_project.ingest.arrivals import LakeArrivals
+from dagster_project.ingest.check import check_source
 from dagster_project.ingest.raw import Layout
 from dagster_project.ingest.take_in import QUARANTINE, QUARANTINE_SCHEMA, Source, TakenIn, take_in
 from dagster_project.ingest.typed import Reading
@@ -34,6 +36,7 @@ from dagster_project.strategy.rules import ChannelRules, DecisionRules
 DAY_TABLES = ("staging.events", "staging.message_events", "staging.feedback")
 WHOLE_TABLES = ("staging.users", "staging.subscriptions", "staging.consents", "staging.links", "staging.assignments")
 KEPT_NIGHTS = 35
+EARLIEST_NIGHT = date(1990, 1, 1)  # where the calendar begins for settings without first_as_of
 NO_EVENT_TYPE = ("",)  # an empty list has no type that DuckDB could bind
 
 
@@ -56,6 +59,11 @@ class Project:
     def lake(self) -> Lake:
         """The store."""
         return Lake(self.settings.data_dir / "lake")
+
+    @property
+    def first_night(self) -> date:
+        """The first day that can be an `as_of`."""
+        return self.settings.first_as_of or EARLIEST_NIGHT
 
     @cached_property
     def models(self) -> Mapping[str, SqlModel]:
@@ -91,6 +99,17 @@ class Project:
             landing=self.settings.data_dir / "landing",
             max_quarantine_share=self.settings.quality.max_quarantine_share,
         )
+
+    def check_sources(self) -> dict[str, int]:
+        """How many files each source has, all of them with the columns that the settings name.
+
+        Raises:
+            SourceError: a file is missing or does not fit.
+        """
+        landing = self.settings.data_dir / "landing"
+        return {
+            name: check_source(source, connect=self.connect, landing=landing) for name, source in self.sources.items()
+        }
 
     def builder(self, **values: Any) -> Builder:
         """A builder that binds the settings' values and those given."""
@@ -238,13 +257,20 @@ class Project:
         """The night that was asked for, or the newest day with events that is over.
 
         Raises:
-            DataQualityError: the day is before the first event, not over yet, or there is none.
+            DataQualityError: the day is not over yet, or the calendar of nights begins after it.
         """
+        night = self._newest_day_over() if as_of is None else as_of
+        if night > (yesterday := self.yesterday()):
+            raise DataQualityError(f"{night} is not over in {self.settings.timezone}", fix=f"--as-of {yesterday}")
+        if night < self.first_night:
+            raise DataQualityError(
+                f"{night} is before {self.first_night}, the first night of the calendar",
+                fix=f"write first_as_of = {night} into the settings, or choose a later night",
+            )
+        return night
+
+    def _newest_day_over(self) -> date:
         yesterday = self.yesterday()
-        if as_of is not None:
-            if as_of > yesterday:
-                raise DataQualityError(f"{as_of} is not over in {self.settings.timezone}", fix=f"--as-of {yesterday}")
-            return as_of
         try:
             self.take_in("events")
         except WinbackError:
@@ -285,13 +311,21 @@ class Project:
         Raises:
             DataQualityError: there is no event at all.
         """
-        days = [day for day, part in self.lake.index("staging.events").items() if part.rows]
+        days = self._days_with_events()
         if not days:
             raise DataQualityError(
                 "sources.events: no row of it is an event of a known user",
                 fix="deliver a file with events, or correct sources.events (path, columns, where)",
             )
-        return date.fromisoformat(days[0]), date.fromisoformat(days[-1])
+        return days[0], days[-1]
+
+    def freshness(self, as_of: date) -> Freshness:
+        """How near the events come to a night."""
+        return freshness(self._days_with_events(), as_of=as_of)
+
+    def _days_with_events(self) -> list[date]:
+        index = self.lake.index("staging.events")
+        return [date.fromisoformat(day) for day, part in index.items() if part.rows]
 
     def _source(self, name: str) -> Source:
         given = self.settings.sources.tables[name]

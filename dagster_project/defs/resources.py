@@ -8,11 +8,10 @@ from pathlib import Path
 import dagster as dg
 
 from dagster_project.errors import SettingsError
-from dagster_project.project import Project
+from dagster_project.project import EARLIEST_NIGHT, Project
 from dagster_project.settings import SETTINGS_FILE, Settings
 
 SETTINGS_VARIABLE = "WINBACK_SETTINGS"
-EARLIEST_NIGHT = date(1990, 1, 1)
 
 
 def settings_path() -> Path:

@@ -59,6 +59,25 @@ def sql_asset(model: SqlModel, columns_of: dict[str, list[str]]) -> dg.AssetsDef
     return table
 
 
+@dg.asset_check(
+    asset=asset_key("marts.users"),
+    partitions_def=nights,
+    description="Whether events came up to the night, by the steps between event days of the last 90. It only warns.",
+)
+def events_reach_the_night(context: dg.AssetCheckExecutionContext, winback: ProjectResource) -> dg.AssetCheckResult:
+    """Amber when the events end earlier than usual: the next lists may take an outage for silence."""
+    found = winback.project.freshness(as_of_date(context))
+    return dg.AssetCheckResult(
+        passed=not found.is_stale,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "newest event": str(found.newest_on),
+            "days behind": found.days_behind,
+            "usual days": found.usual_days,
+        },
+    )
+
+
 @dg.definitions
 def sql_tables() -> dg.Definitions:
     """Every file of sql/."""
@@ -67,4 +86,5 @@ def sql_tables() -> dg.Definitions:
     columns_of |= {
         f"ingest.{name}": ["user_sk", *table.columns, "attributes", "dt"] for name, table in CANONICAL.items()
     }
-    return dg.Definitions(assets=[sql_asset(model, columns_of) for model in models.values()])
+    assets = [sql_asset(model, columns_of) for model in models.values()]
+    return dg.Definitions(assets=assets, asset_checks=[events_reach_the_night])

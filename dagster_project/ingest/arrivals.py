@@ -56,7 +56,7 @@ class LakeArrivals:
         active = self.active(source)
         known = self.lake.index(ROW_COUNTS)
         counts = [
-            pl.read_parquet(self.lake.path(ROW_COUNTS, d.key)).with_columns(
+            pl.read_parquet(self.lake.path(ROW_COUNTS, d.key), glob=False).with_columns(
                 pl.lit(d.number, dtype=pl.Int32).alias("delivery")
             )
             for d in active

@@ -131,12 +131,22 @@ def stamp(file: InputFile) -> FileStamp:
     return FileStamp(size=stat.st_size, modified_ns=stat.st_mtime_ns)
 
 
-def content_hash(file: InputFile) -> str:
-    """SHA-256 of the bytes as they lie."""
+def content_hash(file: InputFile, *, source: str) -> str:
+    """SHA-256 of the bytes as they lie.
+
+    Raises:
+        SourceError: the file may not be read, or has gone.
+    """
     digest = hashlib.sha256()
-    with file.path.open("rb") as stream:
-        while block := stream.read(BLOCK):
-            digest.update(block)
+    try:
+        with file.path.open("rb") as stream:
+            while block := stream.read(BLOCK):
+                digest.update(block)
+    except OSError as error:
+        raise SourceError(
+            f"sources.{source}: {file.name} cannot be opened ({error.strerror})",
+            fix="check the permissions of the file and of its folder, and whether it is still there",
+        ) from error
     return digest.hexdigest()
 
 

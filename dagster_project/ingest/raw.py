@@ -12,6 +12,7 @@ from dagster_project.ingest.files import InputFile, blank_lines, first_line
 from dagster_project.lake.duck import file_list, literal, quoted
 
 Format = Literal["csv", "parquet", "ndjson"]
+WHITESPACE = "whitespace"
 DELIMITERS = (",", ";", "\t", "|")
 NO_DELIMITER = "\x01"  # read_csv wants one; a control character that no text line holds keeps lines whole
 ROW_NUMBER = "__row_number"
@@ -56,7 +57,7 @@ def open_raw(con: duckdb.DuckDBPyConnection, file: InputFile, *, layout: Layout,
             columns = open_parquet(con, file)
         elif layout.format == "ndjson":
             columns = open_ndjson(con, file)
-        elif layout.delimiter == "whitespace":
+        elif layout.delimiter == WHITESPACE:
             columns = open_whitespace(con, file, layout=layout, source=source)
         else:
             columns = open_csv(con, file, layout=layout, source=source)
@@ -84,9 +85,7 @@ def open_parquet(con: duckdb.DuckDBPyConnection, file: InputFile) -> dict[str, s
 
 def open_csv(con: duckdb.DuckDBPyConnection, file: InputFile, *, layout: Layout, source: str) -> dict[str, str]:
     """All columns as text, in the order of the file; a line with another number of columns is unreadable."""
-    head = first_line(file, source=source)
-    delimiter = layout.delimiter or likeliest_delimiter(head)
-    names = column_names(next(csv.reader([head], delimiter=delimiter), []), file=file, layout=layout, source=source)
+    delimiter, names = header_of(file, layout=layout, source=source)
     types = "{" + ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names) + "}"
     con.execute(
         f"create table lines as select * from read_csv({literal(str(file.path))}, columns = {types}, "
@@ -134,12 +133,7 @@ def open_ndjson(con: duckdb.DuckDBPyConnection, file: InputFile) -> dict[str, st
 
 def open_whitespace(con: duckdb.DuckDBPyConnection, file: InputFile, *, layout: Layout, source: str) -> dict[str, str]:
     """Columns that runs of blanks separate; a line with another number of them is unreadable."""
-    names = column_names(
-        first_line(file, source=source).split(),
-        file=file,
-        layout=layout,
-        source=source,
-    )
+    _, names = header_of(file, layout=layout, source=source)
     read_lines(con, file)
     first = 2 if layout.header else 1
     parts = "regexp_split_to_array(trim(line), '\\s+')"
@@ -172,7 +166,8 @@ def read_lines(con: duckdb.DuckDBPyConnection, file: InputFile) -> None:
     number_rows(con, "text_lines", first=1)
     con.execute(
         f"create table lines as select line, {ROW_NUMBER} as line_number, "
-        "coalesce(json_valid(line) and json_type(line) = 'OBJECT', false) as is_object "
+        # a case, since `and` computes both sides and json_type raises on text that is no JSON
+        "coalesce(case when json_valid(line) then json_type(line) = 'OBJECT' end, false) as is_object "
         "from numbered_text_lines where trim(line) <> ''"
     )
 
@@ -226,6 +221,18 @@ def refuse_open_quote(con: duckdb.DuckDBPyConnection, *, file: InputFile, source
             f"{found[0][1]} lines after it cannot be read",
             fix="close or remove the quote in that line and deliver the file again",
         )
+
+
+def header_of(file: InputFile, *, layout: Layout, source: str) -> tuple[str, list[str]]:
+    """The delimiter and the column names of a csv file, by its first line alone.
+
+    Raises:
+        SourceError: the line is no text, or its names cannot be used.
+    """
+    head = first_line(file, source=source)
+    delimiter = layout.delimiter or likeliest_delimiter(head)
+    fields = head.split() if delimiter == WHITESPACE else next(csv.reader([head], delimiter=delimiter), [])
+    return delimiter, column_names(fields, file=file, layout=layout, source=source)
 
 
 def likeliest_delimiter(head: str) -> str:

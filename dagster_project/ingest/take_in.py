@@ -125,7 +125,7 @@ def deliver(
     landing: Path,
 ) -> tuple[Ledger, list[Delivery]]:
     """The ledger with what a file holds now, and the delivery if its content had to be read."""
-    sha256 = content_hash(file)
+    sha256 = content_hash(file, source=source.name)
     same = ledger.of_content(source.name, source.reading_id, sha256)
     older = ledger.by_name(source.name, source.reading_id, file.name)
     is_older_again = older is not None and older.sha256 != sha256 and not source.reading.table.is_event_like

@@ -74,27 +74,32 @@ def create_typed(con: duckdb.DuckDBPyConnection, raw: Raw, *, reading: Reading, 
     Raises:
         SourceError: an expression names a column that the file lacks, or cannot be computed.
     """
-    mapped = [
-        mapped_column(con, raw, name=name, expression=expression, reading=reading, file_name=file_name)
-        for name, expression in reading.columns.items()
-    ]
-    wanted = mapped_column(
-        con, raw, name="where", expression=reading.where or "true", reading=reading, file_name=file_name
-    ).expression
+    mapped, wanted = mapped_columns(con, raw, reading=reading, file_name=file_name)
     query = typed_query(mapped, wanted=wanted, reading=reading)
     try:
         con.execute(f"create table typed as {query}")
-    except (duckdb.IOException, duckdb.InvalidInputException) as error:
-        raise SourceError(
-            f"sources.{reading.table.name}: {file_name} cannot be read to its end: {str(error).splitlines()[0]}",
-            fix="deliver the file again; nothing of it was taken in",
-        ) from error
     except duckdb.Error as error:
         raise SourceError(
-            f"sources.{reading.table.name}: {file_name} cannot be computed: {str(error).splitlines()[0]}",
-            fix=f"correct the expressions of sources.{reading.table.name}.columns or where",
+            f"sources.{reading.table.name}: {file_name} cannot be read to its end: {str(error).splitlines()[0]}",
+            fix=f"deliver the file again if it is broken, else correct sources.{reading.table.name}.columns or where",
         ) from error
     con.execute("insert into typed by name select row_number, 'quarantined' as fate, reason from unreadable")
+
+
+def mapped_columns(
+    con: duckdb.DuckDBPyConnection, raw: Raw, *, reading: Reading, file_name: str
+) -> tuple[list[Mapped], Tolerant]:
+    """Every column of the settings against one file, and the condition that rows must meet.
+
+    Raises:
+        SourceError: an expression names a column that the file lacks, or cannot be computed.
+    """
+    expressions = {**reading.columns, "where": reading.where or "true"}
+    *mapped, wanted = [
+        mapped_column(con, raw, name=name, expression=expression, reading=reading, file_name=file_name)
+        for name, expression in expressions.items()
+    ]
+    return mapped, wanted.expression
 
 
 def mapped_column(
@@ -156,7 +161,8 @@ def typed_query(mapped: list[Mapped], *, wanted: Tolerant, reading: Reading) -> 
             from expressed
         ), judged as (
             select *, coalesce({", ".join([said("where", "b_where", noun="number or date"), *reasons])}) as verdict,
-                cast(({time} at time zone 'UTC') at time zone {literal(reading.business_zone)} as date) as dt
+                case when {time} < timestamp '9999-12-31' then  -- the last that Python knows
+                    cast(({time} at time zone 'UTC') at time zone {literal(reading.business_zone)} as date) end as dt
             from valued
         )
         select row_number,

@@ -126,7 +126,7 @@ class Builder:
         with self.connect() as con:
             for read in model.reads:
                 self._view_chunk(con, read, days)
-            order = ", ".join(dict.fromkeys(["dt", *model.grain]))
+            order = ", ".join(row_order(model))
             made = frame(con, f"select * from ({model.query}) order by {order}", self._values(model, None))
             con.register("made", made)
             results = run_tests(con, model, "made", self._values(model, None))
@@ -151,7 +151,7 @@ class Builder:
         with self.connect() as con:
             self._view_inputs(con, model, as_of)
             con.execute(
-                f"copy (select * from ({model.query}) order by {', '.join(model.grain)}) "
+                f"copy (select * from ({model.query}) order by {', '.join(row_order(model))}) "
                 f"to {literal(str(aside))} (format parquet, compression zstd)",
                 self._values(model, as_of),
             )
@@ -239,6 +239,12 @@ class Builder:
         create_schema(con, model.table)
         # a table, not a view: a view takes no bound values
         con.execute(f"create table {model.table} as select * from ({model.query}) limit 0", self._values(model, None))
+
+
+def row_order(model: SqlModel) -> list[str]:
+    """The columns that a table's rows are sorted by: the user's own id, where it is there, before the key."""
+    first = [name for name in ("dt" if model.partition == "day" else "user_id",) if name in model.columns]
+    return list(dict.fromkeys([*first, *model.grain]))
 
 
 def create_schema(con: duckdb.DuckDBPyConnection, table: str) -> None:

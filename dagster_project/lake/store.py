@@ -96,7 +96,7 @@ class Lake:
                 f"table {table} has no partition {key}",
                 fix="run the night that makes it: winback run --as-of <date>",
             )
-        return pl.read_parquet(self.path(table, key))
+        return pl.read_parquet(self.path(table, key), glob=False)
 
     def types(self, table: str) -> dict[str, str]:
         """The columns of the table's newest partition with their types; empty for an unknown table."""

@@ -29,7 +29,7 @@ with ranked as (
     qualify
         row_number() over (
             partition by user_sk, channel, event
-            order by occurred_at desc, message_id, row_hash
+            order by occurred_at desc, message_id asc, row_hash asc
         ) = 1
 )
 

@@ -35,7 +35,8 @@
 --   n_categories_180d (categories): sum over the last 180 days of different categories per day
 --   weekend_share_180d (0 to 1): share of the active days of the last 180 days on a Saturday or Sunday
 --
--- The same query makes the rows to score, on the night, and the rows to learn from, on earlier days.
+-- The same query makes the rows to score, on the night, and the rows to learn from, on earlier days. The first of
+-- January 1900 was a Monday.
 
 with states as (
     select
@@ -51,7 +52,7 @@ days as (
         *,
         date_diff('day', dt, $as_of) as age_days,
         n_core_events > 0 as is_active,
-        date_part('dayofweek', dt) in (0, 6) as is_weekend
+        date_diff('day', date '1900-01-01', dt) % 7 in (5, 6) as is_weekend
     from intermediate.user_days
     where dt > cast($as_of - interval 180 day as date)
 ),
@@ -90,17 +91,20 @@ select
     cast(coalesce(windows.n_events_90d, 0) as bigint) as n_events_90d,
     cast(states.gap_days_sum as double) / nullif(states.n_gaps, 0) as mean_gap_days,
     states.gap_log_milli_sum / 1000.0 / nullif(states.n_gaps, 0) as log_gap_mean,
-    sqrt(
-        greatest(
-            states.gap_log_milli_sq_sum / 1000000.0 / nullif(states.n_gaps, 0)
-            - power(states.gap_log_milli_sum / 1000.0 / nullif(states.n_gaps, 0), 2),
-            0
-        )
-    ) as log_gap_sd,
+    case
+        when states.n_gaps > 0
+            then sqrt(
+                    greatest(
+                        states.gap_log_milli_sq_sum / 1000000.0 / states.n_gaps
+                        - power(states.gap_log_milli_sum / 1000.0 / states.n_gaps, 2),
+                        0
+                    )
+                )
+    end as log_gap_sd,
     states.max_gap_days,
     states.last_gap_days,
     states.silence_days * cast(states.n_gaps as double) / nullif(states.gap_days_sum, 0) as silence_per_gap,
-    coalesce(len(states.long_gaps), 0) as n_returns_7d,
+    coalesce(array_length(states.long_gaps), 0) as n_returns_7d,
     cast(states.amount as double) as amount_total,
     case when states.amount is not null then cast(coalesce(windows.amount_90d, 0) as double) end as amount_90d,
     cast(states.amount as double) / states.n_active_days as amount_per_active_day,

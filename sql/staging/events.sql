@@ -49,8 +49,8 @@ left join copies_of_other_days
         and arrived.dt = copies_of_other_days.dt
 where copies_of_other_days.event_id is null
 qualify row_number() over (
-    partition by
-        arrived.dt,
-        coalesce('id ' || arrived.event_id, 'row ' || arrived.user_sk || ' ' || arrived.row_hash)
-    order by arrived.occurred_at, arrived.row_hash, arrived.user_sk, arrived.delivery
-) = 1
+        partition by
+            arrived.dt,
+            coalesce('id ' || arrived.event_id, 'row ' || arrived.user_sk || ' ' || arrived.row_hash)
+        order by arrived.occurred_at, arrived.row_hash, arrived.user_sk, arrived.delivery
+    ) = 1

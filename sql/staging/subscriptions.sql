@@ -33,5 +33,6 @@ select
     dt
 from arrived
 qualify
-    row_number() over (partition by user_sk, started_at, plan order by delivery desc, ended_at nulls last, row_hash)
+    row_number()
+        over (partition by user_sk, started_at, plan order by delivery desc, ended_at asc nulls last, row_hash asc)
     = 1

@@ -40,4 +40,4 @@ select
     attributes,
     dt
 from arrived
-qualify row_number() over (partition by user_sk order by delivery desc, row_hash) = 1
+qualify row_number() over (partition by user_sk order by delivery desc, row_hash asc) = 1
