@@ -1,6 +1,7 @@
 """Running one SQL model on literal rows."""
 
 from collections.abc import Callable, Iterator, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from dagster_project.lake.duck import connect, frame
 from dagster_project.lake.sql_model import load_models
 
 MODELS = load_models()
-VALUES = {"core_events": ["buy"], "counts_all": False, "as_of": None, "window_days": 0}
+VALUES = {"core_events": ["buy"], "counts_all": False, "as_of": date(2024, 1, 1), "window_days": 0}
 Rows = list[dict[str, Any]]
 
 

@@ -1,5 +1,6 @@
 """Marts: what a night sees of each user."""
 
+import math
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -31,6 +32,23 @@ STATE = {
 }
 
 
+WINDOWS = {
+    "user_sk": 1,
+    "n_active_days_7d": 0,
+    "n_active_days_30d": 2,
+    "n_active_days_90d": 3,
+    "n_active_days_180d": 3,
+    "n_events_30d": 4,
+    "n_events_90d": 7,
+    "amount_90d": 5.0,
+    "amount_180d": 5.0,
+    "amount_last_day": 4.0,
+    "n_items_180d": 8,
+    "n_categories_180d": 4,
+    "n_weekend_days_180d": 1,
+}
+
+
 def user_day(user_sk: int, age_days: int, n_core_events: int = 1, amount: int | None = None) -> dict[str, Any]:
     counts = {"n_events": n_core_events + 1, "n_core_events": n_core_events, "n_items": 2, "n_categories": 1}
     day = AS_OF - timedelta(days=age_days)
@@ -54,13 +72,77 @@ def test_users_are_those_with_an_event_or_a_profile(run: Run) -> None:
     assert made.schema["n_active_days"] == pl.Int32()
 
 
-def test_features_of_a_user(run: Run) -> None:
+def test_windows_of_a_user(run: Run) -> None:
     days = [user_day(1, 20, amount=4), user_day(1, 29), user_day(1, 30, 0), user_day(1, 89, amount=1), user_day(1, 180)]
-    inputs = {"ingest.user_keys": KEYS, "intermediate.user_states": [STATE], "intermediate.user_days": days}
+    days += [user_day(1, 280, amount=2), user_day(1, 365)]
+
+    made = run("marts.user_windows", {"intermediate.user_days": days}, as_of=AS_OF).row(0, named=True)
+
+    assert made == {
+        "user_sk": 1,
+        "n_active_days_7d": 0,
+        "n_active_days_30d": 2,
+        "n_active_days_90d": 3,
+        "n_active_days_180d": 3,
+        "n_active_days_365d": 5,
+        "n_active_days_season_ago": 1,
+        "n_events_30d": 4,
+        "n_events_90d": 7,
+        "amount_30d": 4.0,
+        "amount_90d": 5.0,
+        "amount_180d": 5.0,
+        "amount_last_day": 4.0,
+        "n_items_180d": 8,
+        "n_categories_180d": 4,
+        "n_weekend_days_180d": 1,  # Monday 10 June, Saturday 1 June, Tuesday 2 April
+    }
+
+
+def test_messages_of_a_user(run: Run) -> None:
+    def event(name: str, n: int, day: int) -> dict[str, Any]:
+        moment = datetime.combine(date(2024, 6, day), datetime.min.time())
+        return {
+            "user_sk": 1,
+            "channel": "email",
+            "event": name,
+            "occurred_at": moment,
+            "n_events": n,
+            "n_events_90d": n,
+        }
+
+    events = [event("sent", 4, 1), event("delivered", 3, 1), event("opened", 2, 3), event("clicked", 1, 5)]
+    events += [event("bounced", 1, 9), event("unsubscribed", 1, 9)]
+
+    made = run("marts.user_messages", {"marts.channel_events": events}, as_of=AS_OF)
+
+    assert made.rows() == [(1, 4, 3, 2, 1, 1, 1, date(2024, 6, 5))]
+
+
+def test_links_count_each_other_user_once_and_never_the_user(run: Run) -> None:
+    links = [
+        {"user_sk": 1, "other_user_id": other, "kind": kind} for other in "abc" for kind in ("friend", "household")
+    ]
+    states = [{**STATE, "user_sk": 2, "last_on": AS_OF - timedelta(days=29)}, {**STATE, "user_sk": 3, "last_on": None}]
+    inputs = {"ingest.user_keys": KEYS, "staging.links": links, "intermediate.user_states": states}
+
+    made = run("marts.user_links", inputs, as_of=AS_OF)
+
+    assert made.rows() == [(1, 2, 1)]
+
+
+def test_features_of_a_user(run: Run) -> None:
+    inputs = {
+        "ingest.user_keys": KEYS,
+        "intermediate.user_states": [STATE],
+        "marts.user_windows": [WINDOWS],
+        "marts.user_messages": [{"user_sk": 1, "n_sent_90d": 4, "n_delivered_90d": 2, "n_opened_90d": 1}],
+        "marts.user_links": [{"user_sk": 1, "n_links": 4, "n_active_links": 1}],
+        "staging.users": [{"user_sk": 1, "country": "AT"}, {"user_sk": 2, "country": "CH"}],
+    }
 
     made = run("marts.user_features", inputs, as_of=AS_OF).row(0, named=True)
 
-    assert made == {
+    assert {name: value for name, value in made.items() if value is not None} == {
         "user_sk": 1,
         "user_id": "a",
         "silence_days": 20,
@@ -73,21 +155,33 @@ def test_features_of_a_user(run: Run) -> None:
         "n_active_days_30d": 2,
         "n_active_days_90d": 3,
         "n_active_days_180d": 3,
+        "active_days_trend_30d": 2.0,
+        "active_days_trend_90d": 2.0,
         "n_events_30d": 4,
         "n_events_90d": 7,
         "mean_gap_days": 40.0,
         "log_gap_mean": pytest.approx(3.689),
         "log_gap_sd": pytest.approx(0.5),
+        "shrunk_gap_days": pytest.approx(math.exp(3.689)),  # the only user is the population
         "max_gap_days": 40,
         "last_gap_days": 40,
+        "gap_trend": 1.0,
         "silence_per_gap": 0.5,
+        "silence_per_shrunk_gap": pytest.approx(20 / math.exp(3.689)),
         "n_returns_7d": 1,
+        "n_returns_30d": 1,
         "amount_total": 30.0,
         "amount_90d": 5.0,
         "amount_per_active_day": 10.0,
+        "amount_last_day": 4.0,
+        "amount_trend_90d": 2.0,
         "n_items_180d": 8,
         "n_categories_180d": 4,
-        "weekend_share_180d": pytest.approx(1 / 3),  # Monday 10 June, Saturday 1 June, Tuesday 2 April
+        "weekend_share_180d": pytest.approx(1 / 3),
+        "n_sent_90d": 4,
+        "open_share_90d": 0.5,
+        "active_link_share": 0.25,
+        "country_share": 0.5,
     }
 
 
@@ -107,16 +201,14 @@ def test_features_of_a_user_with_one_day_are_null_where_they_cannot_be_known(run
     assert made["user_id"].to_list() == ["b"]
     unknown = [name for name, value in made.row(0, named=True).items() if value is None]
     assert unknown == [
-        "mean_gap_days",
-        "log_gap_mean",
-        "log_gap_sd",
-        "max_gap_days",
-        "last_gap_days",
-        "silence_per_gap",
-        "amount_total",
-        "amount_90d",
-        "amount_per_active_day",
+        *("active_days_trend_30d", "active_days_trend_90d", "n_active_days_season_ago"),
+        *("mean_gap_days", "log_gap_mean", "log_gap_sd", "shrunk_gap_days", "max_gap_days", "last_gap_days"),
+        *("gap_trend", "silence_per_gap", "silence_per_shrunk_gap"),
+        *("amount_total", "amount_90d", "amount_per_active_day", "amount_last_day", "amount_trend_90d"),
         "weekend_share_180d",
+        *("n_sent_90d", "open_share_90d", "click_share_90d", "failed_share_90d", "n_opted_out"),
+        *("days_since_response", "active_link_share"),
+        *("age_years", "days_since_signup", "country_share", "acquisition_share"),
     ]
 
 
