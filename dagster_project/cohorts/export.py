@@ -47,4 +47,5 @@ def _guarded(column: str) -> pl.Expr:
 def _rounded(column: str, dtype: pl.DataType) -> pl.Expr:
     if not dtype.is_float():
         return pl.col(column)
-    return pl.col(column).round(_MONEY_PLACES if column in _MONEY else _OTHER_PLACES)
+    # adding nothing turns -0.0 into 0.0, which a reader would take for a small loss
+    return pl.col(column).round(_MONEY_PLACES if column in _MONEY else _OTHER_PLACES) + 0.0

@@ -65,6 +65,7 @@ USERS = {
 # What the candidates say of a user; the other columns are the decision's.
 _FACTS_OF_CONTACTS = {
     "usual_gap_days": pl.Float64,
+    "n_gaps": pl.Int32,
     **{
         name: COHORTS[name]
         for name in (
@@ -187,8 +188,14 @@ def _explanation(catalogue: Catalogue) -> pl.Expr:
     """One sentence with this user's own numbers; an unknown number drops its clause, not the sentence."""
     titles = {one.id: one.title for one in catalogue.strategies}
     reasons = {one.id: one.why_chosen for one in catalogue.strategies}
-    against = pl.format(" against a usual gap of {}", _number("usual_gap_days", 1)).fill_null("")
-    silent = pl.format("Silent for {} days{}", "days_silent", against).fill_null("Silent")
+    gap = _number("usual_gap_days", 1)
+    own = pl.format(" against a usual gap of {}", gap)
+    against = (
+        pl.when(pl.col("n_gaps") == 0)
+        .then(pl.format(" after the only active day, where {} is usual", gap))
+        .otherwise(own)
+    )
+    silent = pl.format("Silent for {} days{}", "days_silent", against.fill_null("")).fill_null("Silent")
     lift = pl.format(
         "{} by {} is believed to add {} points (evidence: {}) and to earn {} after costs",
         _per_strategy(titles),

@@ -9,14 +9,15 @@
 --   dt (date): the day, in the business zone
 --   n_events (events): of any kind
 --   n_core_events (events): that count as use
---   amount (currency): sum over core events; null where none has an amount
---   other_amount (currency): sum over the other events, refunds among them
+--   amount (currency): of core events less refunds; null where there is neither
+--   other_amount (currency): of the other events, refunds left out
 --   n_items (items): different items of core events
 --   n_categories (categories): different categories of core events
 --   first_at (UTC): first event of any kind
 --   last_at (UTC): last event of any kind
 --
--- A day on which a user has a core event is an active day.
+-- A day on which a user has a core event is an active day. A negative amount on another event is a refund: money that
+-- came and went is not worth.
 
 with events as (
     select
@@ -35,8 +36,8 @@ select
     dt,
     count(*) as n_events,
     count(*) filter (where is_core) as n_core_events,
-    cast(sum(amount) filter (where is_core) as decimal(38, 4)) as amount,
-    cast(sum(amount) filter (where not is_core) as decimal(38, 4)) as other_amount,
+    cast(sum(amount) filter (where is_core or amount < 0) as decimal(38, 4)) as amount,
+    cast(sum(amount) filter (where not is_core and amount >= 0) as decimal(38, 4)) as other_amount,
     count(distinct item) filter (where is_core) as n_items,
     count(distinct category) filter (where is_core) as n_categories,
     min(occurred_at) as first_at,

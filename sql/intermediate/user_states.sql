@@ -19,7 +19,7 @@
 --   n_active_days (days): days with a core event
 --   n_core_events (events): core events
 --   n_events (events): events of any kind
---   amount (currency): sum over core events; null where none has an amount
+--   amount (currency): of core events less refunds; null where there is neither
 --   n_gaps (gaps): gaps between active days
 --   gap_days_sum (days): their sum
 --   gap_log_milli_sum: sum of the rounded 1000 ln(gap)

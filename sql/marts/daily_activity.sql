@@ -9,7 +9,7 @@
 --   n_users (users): with an event of any kind
 --   n_active_users (users): with a core event
 --   n_events (events): of any kind
---   amount (currency): sum over core events; null where none has an amount
+--   amount (currency): of core events less refunds; null where there is neither
 
 select
     dt as active_on,

@@ -49,7 +49,7 @@ select
     cast(sum(amount) filter (where age_days < 30) as double) as amount_30d,
     cast(sum(amount) filter (where age_days < 90) as double) as amount_90d,
     cast(sum(amount) filter (where age_days < 180) as double) as amount_180d,
-    cast(arg_max(amount, dt) filter (where amount is not null) as double) as amount_last_day,
+    cast(arg_max(amount, dt) filter (where is_active and amount is not null) as double) as amount_last_day,
     cast(sum(n_items) filter (where age_days < 180) as bigint) as n_items_180d,
     cast(sum(n_categories) filter (where age_days < 180) as bigint) as n_categories_180d,
     count(*) filter (where is_active and is_weekend and age_days < 180) as n_weekend_days_180d

@@ -130,3 +130,9 @@ def test_every_user_has_a_row_with_what_became_of_them(ranked: pl.DataFrame) -> 
         ("d", "push", "price_save", "email", "treat", 1),
     ]
     assert users["p_churn"].round(9).to_list() == [0.1, 0.95, 0.9, 0.8]
+
+
+def test_a_user_of_one_day_is_not_said_to_have_a_gap_of_their_own() -> None:
+    once = CANDIDATES.with_columns(pl.lit(0, dtype=pl.Int32).alias("n_gaps"))
+    explanation = rank_cohorts(EXPORTED, once, catalogue=load_catalogue())["explanation"][0]
+    assert explanation.startswith("Silent for 60 days after the only active day, where 14.0 is usual; 20.0 % likely")

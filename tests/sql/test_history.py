@@ -40,11 +40,11 @@ EVENTS = [
 ]
 
 
-def test_a_day_counts_core_events_apart_from_others(run: Run) -> None:
+def test_a_day_counts_core_events_apart_from_others_and_takes_refunds_off(run: Run) -> None:
     made = run(DAYS, {"staging.events": EVENTS})
 
     assert made.drop("first_at", "last_at").rows() == [
-        (1, date(2024, 1, 1), 3, 2, Decimal("2.5000"), Decimal("-1.0000"), 1, 2),
+        (1, date(2024, 1, 1), 3, 2, Decimal("1.5000"), None, 1, 2),
         (2, date(2024, 1, 1), 1, 0, None, None, 0, 0),
     ]
     assert [time.hour for time in made.select("first_at", "last_at").row(0)] == [8, 23]
