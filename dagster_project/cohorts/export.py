@@ -47,5 +47,6 @@ def _guarded(column: str) -> pl.Expr:
 def _rounded(column: str, dtype: pl.DataType) -> pl.Expr:
     if not dtype.is_float():
         return pl.col(column)
-    # adding nothing turns -0.0 into 0.0, which a reader would take for a small loss
-    return pl.col(column).round(_MONEY_PLACES if column in _MONEY else _OTHER_PLACES) + 0.0
+    rounded = pl.col(column).round(_MONEY_PLACES if column in _MONEY else _OTHER_PLACES)
+    # a small loss rounds to -0.0, written as -0 in one file and 0 in the next; polars drops "+ 0.0" as a no-op
+    return pl.when(rounded == 0).then(0.0).otherwise(rounded).alias(column)

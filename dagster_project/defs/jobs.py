@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from dagster_project.defs.resources import ProjectResource, nights, settings_or_none
+from dagster_project.defs.resources import ProjectResource, settings_or_none
 from dagster_project.settings import Settings
 
 FAILURES = "failures.ndjson"
@@ -14,7 +14,6 @@ FAILURES = "failures.ndjson"
 nightly = dg.define_asset_job(
     "nightly",
     selection=dg.AssetSelection.all(),
-    partitions_def=nights,
     description="Everything, from new files to the night's lists. Its partition is `as_of`, the last day it sees; "
     "a backfill of past partitions is a backtest.",
 )

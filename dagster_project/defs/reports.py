@@ -108,3 +108,9 @@ def warehouse(context: dg.AssetExecutionContext, winback: ProjectResource) -> dg
     publish_warehouse(project.lake, path, shelves=shelves(project, as_of), as_of=as_of, facts=facts)
     project.prune(newest=as_of)
     return dg.MaterializeResult(metadata={"file": dg.MetadataValue.path(path), "bytes": path.stat().st_size})
+
+
+@dg.definitions
+def reports() -> dg.Definitions:
+    """What leaves the house."""
+    return dg.Definitions(assets=[night_files, warehouse])

@@ -61,7 +61,6 @@ def sql_asset(model: SqlModel, columns_of: dict[str, list[str]]) -> dg.AssetsDef
 
 @dg.asset_check(
     asset=asset_key("marts.users"),
-    partitions_def=nights,
     description="Whether events came up to the night, by the steps between event days of the last 90. It only warns.",
 )
 def events_reach_the_night(context: dg.AssetCheckExecutionContext, winback: ProjectResource) -> dg.AssetCheckResult:
