@@ -140,6 +140,7 @@ def run_night(project: "Project", as_of: date | None) -> None:
     """Run the nightly job with a progress display, and tell what came of it."""
     from rich.console import Console
 
+    _ = project.catalogue  # a strategy that cannot be used is told at once, not halfway through the night
     night = project.night_to_run(as_of)
     console = Console(highlight=False)
     console.print(

@@ -124,9 +124,7 @@ class Project:
             DataQualityError: the night is before the first event.
         """
         if as_of is not None and as_of < (first := self.event_days()[0]):
-            raise DataQualityError(
-                f"as_of {as_of} is before the first event, which is of {first}", fix=f"choose a night from {first} on"
-            )
+            raise before_first_event(as_of, first)
         values: dict[str, Any] = {}
         if as_of is not None and "window_days" in self.models[table].params:
             values["window_days"] = self.rules(as_of).horizon_days
@@ -244,11 +242,12 @@ class Project:
 
     def _row_hash(self, con: duckdb.DuckDBPyConnection, table: str, as_of: date) -> list[object]:
         self.builder().view(con, table, through=as_of)
+        hidden = [name for name in ("user_sk", "delivery") if name in self.models[table].columns]
         return list(
             con.sql(
                 "select count(*), "
                 "cast(sum(cast(md5_number_lower(cast(to_json(row) as varchar)) as hugeint)) as varchar) "
-                f"from (select keys.user_id, staged.* exclude (user_sk) from {table} as staged "
+                f"from (select keys.user_id, staged.* exclude ({', '.join(hidden)}) from {table} as staged "
                 "join known_keys as keys using (user_sk)) as row"
             ).fetchall()[0]
         )
@@ -259,7 +258,11 @@ class Project:
         Raises:
             DataQualityError: the day is not over yet, or the calendar of nights begins after it.
         """
-        night = self._newest_day_over() if as_of is None else as_of
+        days = self._event_days_taken_in()
+        newest = max((day for day in days if day <= self.yesterday()), default=self.yesterday())
+        night = newest if as_of is None else as_of
+        if days and night < min(days):
+            raise before_first_event(night, min(days))
         if night > (yesterday := self.yesterday()):
             raise DataQualityError(f"{night} is not over in {self.settings.timezone}", fix=f"--as-of {yesterday}")
         if night < self.first_night:
@@ -269,14 +272,13 @@ class Project:
             )
         return night
 
-    def _newest_day_over(self) -> date:
-        yesterday = self.yesterday()
+    def _event_days_taken_in(self) -> list[date]:
+        """The days of the events, after reading what is new; none if that fails."""
         try:
             self.take_in("events")
         except WinbackError:
-            return yesterday  # the run meets the same error, and Dagster keeps the record of it
-        days = [day for day in self.arrivals.days("ingest.events") if "" < day <= yesterday.isoformat()]
-        return date.fromisoformat(max(days, default=yesterday.isoformat()))
+            return []  # the run meets the same error, and Dagster keeps the record of it
+        return [date.fromisoformat(day) for day in self.arrivals.days("ingest.events") if day]
 
     def yesterday(self) -> date:
         """The last day that is over in the business zone. Only commands ask; a night is told its day."""
@@ -357,3 +359,10 @@ class Project:
 def is_month_end(day: str) -> bool:
     """Whether an ISO date is the last of its month."""
     return (date.fromisoformat(day) + timedelta(days=1)).day == 1
+
+
+def before_first_event(as_of: date, first: date) -> DataQualityError:
+    """A night of which nothing can be known."""
+    return DataQualityError(
+        f"as_of {as_of} is before the first event, which is of {first}", fix=f"choose a night from {first} on"
+    )

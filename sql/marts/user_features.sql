@@ -77,6 +77,17 @@ gaps as (
     from states
 ),
 
+newest_profiles as (
+    select
+        user_sk,
+        dt,
+        birth_on,
+        country,
+        acquisition_channel
+    from staging.users
+    qualify row_number() over (partition by user_sk order by delivery desc, dt desc nulls last) = 1
+),
+
 profiles as (
     select
         user_sk,
@@ -90,7 +101,7 @@ profiles as (
             when acquisition_channel is not null
                 then cast(count(*) over (partition by acquisition_channel) as double) / count(*) over ()
         end as acquisition_share
-    from staging.users
+    from newest_profiles
 )
 
 select

@@ -41,7 +41,20 @@ with states as (
 ),
 
 profiles as (
-    select * from staging.users
+    select
+        user_sk,
+        birth_on,
+        gender,
+        country,
+        region,
+        timezone,
+        locale,
+        occupation,
+        acquisition_channel,
+        person_key,
+        dt
+    from staging.users
+    qualify row_number() over (partition by user_sk order by delivery desc, dt desc nulls last) = 1
 )
 
 select

@@ -72,6 +72,17 @@ def test_users_are_those_with_an_event_or_a_profile(run: Run) -> None:
     assert made.schema["n_active_days"] == pl.Int32()
 
 
+def test_of_several_rows_of_a_profile_the_newest_delivery_counts(run: Run) -> None:
+    profiles = [
+        {"user_sk": 1, "country": "AT", "dt": date(2024, 1, 1), "delivery": 1},
+        {"user_sk": 1, "country": "CH", "dt": date(2024, 2, 1), "delivery": 2},
+    ]
+
+    made = run("marts.users", {"ingest.user_keys": KEYS, "staging.users": profiles}, as_of=AS_OF)
+
+    assert made.select("user_id", "country", "known_on").rows() == [("a", "CH", date(2024, 2, 1))]
+
+
 def test_windows_of_a_user(run: Run) -> None:
     days = [user_day(1, 20, amount=4), user_day(1, 29), user_day(1, 30, 0), user_day(1, 89, amount=1), user_day(1, 180)]
     days += [user_day(1, 280, amount=2), user_day(1, 365)]

@@ -57,6 +57,17 @@ def test_a_profile_is_that_of_the_newest_delivery(run: Run) -> None:
     assert run("staging.users", {"ingest.users": arrived}).select("user_sk", "country").rows() == [(1, "DE"), (2, None)]
 
 
+def test_a_profile_keeps_one_row_per_day_of_signing_up(run: Run) -> None:
+    arrived = [
+        {"user_sk": 1, "country": "AT", "row_hash": 1, "delivery": 1, "dt": date(2024, 1, 1)},
+        {"user_sk": 1, "country": "CH", "row_hash": 2, "delivery": 2, "dt": date(2024, 9, 1)},
+    ]
+
+    made = run("staging.users", {"ingest.users": arrived}).sort("dt")
+
+    assert made.select("dt", "country").rows() == [(date(2024, 1, 1), "AT"), (date(2024, 9, 1), "CH")]
+
+
 def test_a_subscription_learns_its_end_from_a_later_delivery(run: Run) -> None:
     start = {"user_sk": 1, "started_at": at(1), "plan": "basic"}
     arrived = [
