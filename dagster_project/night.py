@@ -98,6 +98,7 @@ def metrics(night: Night, quality: pl.DataFrame) -> dict[str, Any]:
             "agreement": night.table("lifecycle.definition_agreement").to_dicts(),
         },
         "models": {"winner": verdict["winner"], **json.loads(verdict["metrics"])},
+        "contracts": json.loads(night.table("models.contract_verdicts")["metrics"][0]),
         "drift": None,
         "freshness": asdict(night.project.freshness(night.as_of)),
         "data_quality": quality.to_dicts(),
@@ -207,7 +208,8 @@ def report_content(night: Night, quality: pl.DataFrame) -> ReportContent:
 def notes(night: Night) -> tuple[str, ...]:
     """What a reader of the figures has to know: of the data, then of the models."""
     stale = night.project.freshness(night.as_of).note
-    return (*([stale] if stale else []), *json.loads(night.verdict()["notes"]))
+    of_contracts = json.loads(night.table("models.contract_verdicts")["notes"][0])
+    return (*([stale] if stale else []), *json.loads(night.verdict()["notes"]), *of_contracts)
 
 
 def by_strategy(contacts: pl.DataFrame, *, titles: Mapping[str, str]) -> pl.DataFrame:

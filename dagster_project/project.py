@@ -114,7 +114,12 @@ class Project:
     def builder(self, **values: Any) -> Builder:
         """A builder that binds the settings' values and those given."""
         core = self.settings.core_events
-        bound = {"core_events": list(core or NO_EVENT_TYPE), "counts_all": core is None, **values}
+        bound = {
+            "core_events": list(core or NO_EVENT_TYPE),
+            "counts_all": core is None,
+            "timezone": self.settings.timezone,
+            **values,
+        }
         return Builder(self.lake, self.models, self.arrivals, bound, self.connect)
 
     def build(self, table: str, *, as_of: date | None = None) -> Built:
@@ -156,16 +161,8 @@ class Project:
 
     def at(self, table: str, *, as_of: date, **values: Any) -> pl.DataFrame:
         """A table of SQL as it was on any day, made first if need be, with what it reads."""
-        builder = self.builder(**values)
-        self._build_with_inputs(builder, table, as_of)
+        self.builder(**values).build_with_inputs(table, as_of=as_of)
         return self.lake.read(table, key=as_of.isoformat())
-
-    def _build_with_inputs(self, builder: Builder, table: str, as_of: date) -> None:
-        for read in self.models[table].reads:
-            model = self.models.get(read)
-            if model is not None and model.partition in ("as_of", "state"):
-                self._build_with_inputs(builder, read, as_of)
-        builder.build(table, as_of=as_of)
 
     def compute(self, table: str, *, as_of: date, **values: Any) -> pl.DataFrame:
         """The rows that a model gives as of a day with other values than the night's, without keeping them."""
@@ -175,8 +172,11 @@ class Project:
         """Every user of a night with stage and scores."""
         stages = self.read("lifecycle.stages", as_of=as_of).drop("user_id")
         scores = self.read("models.scores", as_of=as_of).drop("user_id")
+        contracts = self.read("models.contract_scores", as_of=as_of).select("user_sk", "p_churn")
         users = self.read("marts.users", as_of=as_of)
-        return users.join(stages, on="user_sk", how="left").join(scores, on="user_sk", how="left").sort("user_id")
+        for more in (stages, scores, contracts):
+            users = users.join(more, on="user_sk", how="left")
+        return users.sort("user_id")
 
     @cached_property
     def catalogue(self) -> Catalogue:

@@ -86,7 +86,7 @@ _FACTS_OF_CONTACTS = {
 _FACTS_OF_USERS = {
     name: dtype
     for name, dtype in USERS.items()
-    if name not in {"p_churn", "reachable_channels", "strategy_id", "channel", "arm", "rank"}
+    if name not in {"reachable_channels", "strategy_id", "channel", "arm", "rank"}
 }
 
 
@@ -125,7 +125,7 @@ def every_user(
 ) -> pl.DataFrame:
     """One row per user of `candidates`, churned or not, sorted by `user_id`.
 
-    `p_churn` is P(no core event within the horizon). `strategy_id`, `channel` and `rank` are set only for
+    `p_churn` is that of contracts, null without one. `strategy_id`, `channel` and `rank` are set only for
     those written to; `arm` also for the held out. `reachable_channels` lists, comma-joined, the configured
     channels that no rule closes, a channel of which nothing is known included.
     """
@@ -137,7 +137,6 @@ def every_user(
         .join(decided, on="user_id", how="left")
         .join(arms, on="user_id", how="left")
         .with_columns(
-            (1 - pl.col("p_active")).alias("p_churn"),
             pl.col("reachable_channels").fill_null(",".join(sorted(channels))),
         )
         .select([pl.col(name).cast(dtype) for name, dtype in USERS.items()])

@@ -61,11 +61,11 @@ columns:
   churn_factor: silence over the usual gap
   p_active (0 to 1): chance of a core event within the horizon
   p_return (0 to 1): the same for a churned user, without contact
-  p_churn (0 to 1): chance of contractual churn; null until subscriptions are modelled
+  p_churn (0 to 1): chance that a running contract ends within the horizon; null without one
   expected_events (days): active days to expect within the horizon
   expected_value (currency): money to expect within the horizon
   value_if_returned (currency): money within the horizon after a return
-  relapse_probability (0 to 1): of a returned user to leave again; null until it is modelled
+  relapse_probability (0 to 1): of a returned user to leave again within two horizons; null for others
   reason: why the user left; null until it is worked out
   reason_confidence (0 to 1): of the reason
   trust_index: how much the user still lets us in; null until it is worked out

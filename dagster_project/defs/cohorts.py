@@ -11,6 +11,7 @@ from dagster_project.cohorts.tables import CONTACTS, USERS
 from dagster_project.defs.frame_tables import frame_assets
 from dagster_project.lake.table_doc import Documented
 from dagster_project.lifecycle.tables import STAGES
+from dagster_project.models.contracts.tables import SCORES as CONTRACT_SCORES
 from dagster_project.models.tables import SCORES
 from dagster_project.project import Project
 from dagster_project.reach.tables import CONTACT_POINTS
@@ -34,5 +35,5 @@ def make_cohorts(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]:
 @dg.definitions
 def cohorts() -> dg.Definitions:
     """Every table of the layer."""
-    reads: list[Documented | str] = ["marts.users", STAGES, SCORES, CONTACT_POINTS, EXPORTED, HOLDOUT]
+    reads: list[Documented | str] = ["marts.users", STAGES, SCORES, CONTRACT_SCORES, CONTACT_POINTS, EXPORTED, HOLDOUT]
     return dg.Definitions(assets=[frame_assets([CONTACTS, USERS], make_cohorts, reads=reads)])

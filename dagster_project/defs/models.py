@@ -13,8 +13,9 @@ from dagster_project.lifecycle import assign_stages
 from dagster_project.lifecycle.tables import PARAMETERS, STAGES
 from dagster_project.models.cutoffs import training_cutoffs
 from dagster_project.models.night import ModelSpec, fit_night
+from dagster_project.models.returns import past_returns
 from dagster_project.models.snapshots import OUTCOME_SCHEMA, SPELL_SCHEMA, labelled_snapshot, return_spells, with_lapse
-from dagster_project.models.tables import NIGHT_TABLES, RETURN_SPELLS, training_snapshots
+from dagster_project.models.tables import NIGHT_TABLES, PAST_RETURNS, RETURN_SPELLS, training_snapshots
 from dagster_project.project import Project
 
 FEATURES, OUTCOMES, USERS = "marts.user_features", "marts.user_outcomes", "marts.users"
@@ -37,19 +38,26 @@ def make_training_snapshots(project: Project, as_of: date) -> pl.DataFrame:
         horizon_days=horizon_days,
         max_cutoffs=project.settings.models.max_cutoffs,
     )
-    snapshots = [snapshot(project, cutoff, horizon_days=horizon_days) for cutoff in sorted(cutoffs)]
+    snapshots = [snapshot(project, cutoff, as_of=as_of, horizon_days=horizon_days) for cutoff in sorted(cutoffs)]
     if snapshots:
         return pl.concat(snapshots)
     features = project.read(FEATURES, as_of=as_of).clear()
     return pl.concat([features, OUTCOME_SCHEMA.to_frame()], how="horizontal")
 
 
-def snapshot(project: Project, cutoff: date, *, horizon_days: int) -> pl.DataFrame:
-    """One cutoff's features with what came of its users in the horizon after it."""
+def snapshot(project: Project, cutoff: date, *, as_of: date, horizon_days: int) -> pl.DataFrame:
+    """One cutoff's features with what came of its users in the horizon after it, and when, up to the night."""
     stages = stages_at(project, cutoff, horizon_days=horizon_days)
     features = with_lapse(project.at(FEATURES, as_of=cutoff), stages)
     closed_on = cutoff + timedelta(days=horizon_days)
-    return labelled_snapshot(features, project.at(OUTCOMES, as_of=closed_on, window_days=horizon_days), cutoff=cutoff)
+    follow_up_days = (as_of - cutoff).days
+    return labelled_snapshot(
+        features,
+        project.at(OUTCOMES, as_of=closed_on, window_days=horizon_days),
+        cutoff=cutoff,
+        later=project.compute(OUTCOMES, as_of=as_of, window_days=follow_up_days),
+        follow_up_days=follow_up_days,
+    )
 
 
 def make_return_spells(project: Project, as_of: date) -> pl.DataFrame:
@@ -69,6 +77,12 @@ def make_return_spells(project: Project, as_of: date) -> pl.DataFrame:
     )
 
 
+def make_past_returns(project: Project, as_of: date) -> pl.DataFrame:
+    """Every return of the log, by tonight's yardsticks."""
+    stages = project.read("lifecycle.stages", as_of=as_of)
+    return past_returns(project.read(USERS, as_of=as_of), stages, as_of=as_of)
+
+
 def make_night(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]:
     """Fit, judge, choose and score."""
     stages = project.read("lifecycle.stages", as_of=as_of)
@@ -85,6 +99,7 @@ def make_night(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]:
         stages,
         project.read("models.return_spells", as_of=as_of),
         spec=spec,
+        returns=project.read("models.past_returns", as_of=as_of),
     )
     verdict = pl.DataFrame(
         {
@@ -99,12 +114,12 @@ def make_night(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]:
 
 
 def evaluation_facts(evaluations: pl.DataFrame) -> dict[str, float]:
-    """The figures whose history says how the models do: those of the winner and of the recency baseline."""
+    """The figures whose history says how the models do: those of what ships and of the recency baseline."""
     shown = evaluations.filter(
-        pl.col("population").is_in(["all", "lapsed"]) & (pl.col("is_winner") | (pl.col("candidate") == "recency"))
+        pl.col("population").is_in(["all", "lapsed"]) & pl.col("candidate").is_in(["shipped", "recency"])
     )
     return {
-        f"{'winner' if row['is_winner'] else 'recency'} {row['population']} {measure}": row[measure]
+        f"{row['candidate']} {row['population']} {measure}": row[measure]
         for row in shown.iter_rows(named=True)
         for measure in ("auc", "log_loss", "brier", "ece", "observed_over_expected")
         if row[measure] is not None
@@ -118,10 +133,11 @@ def models() -> dg.Definitions:
         assets=[
             frame_asset(TRAINING, make_training_snapshots, reads=[FEATURES, OUTCOMES, USERS, PARAMETERS]),
             frame_asset(RETURN_SPELLS, make_return_spells, reads=[FEATURES, OUTCOMES, USERS, PARAMETERS]),
+            frame_asset(PAST_RETURNS, make_past_returns, reads=[USERS, STAGES]),
             frame_assets(
                 NIGHT_TABLES,
                 make_night,
-                reads=[TRAINING, RETURN_SPELLS, FEATURES, STAGES, PARAMETERS],
+                reads=[TRAINING, RETURN_SPELLS, PAST_RETURNS, FEATURES, STAGES, PARAMETERS],
                 facts={"models.evaluations": evaluation_facts},
             ),
         ]

@@ -13,6 +13,7 @@ from dagster_project.lake.table_doc import Documented
 from dagster_project.lake.warehouse import Shelf, publish_warehouse
 from dagster_project.lifecycle import tables as lifecycle_tables
 from dagster_project.models import tables as model_tables
+from dagster_project.models.contracts import tables as contract_tables
 from dagster_project.night import publish_night
 from dagster_project.project import Project
 from dagster_project.reach import tables as reach_tables
@@ -23,7 +24,9 @@ WAREHOUSE = "reports.warehouse"
 FRAME_TABLES: tuple[Documented, ...] = (
     *lifecycle_tables.TABLES,
     model_tables.RETURN_SPELLS,
+    model_tables.PAST_RETURNS,
     *model_tables.NIGHT_TABLES,
+    *contract_tables.TABLES,
     reach_tables.CONTACT_POINTS,
     strategy_tables.EXPORTED,
     strategy_tables.HOLDOUT,

@@ -10,6 +10,7 @@ from dagster_project.defs.frame_tables import audited, frame_assets, table_spec,
 from dagster_project.defs.metadata import check_specs
 from dagster_project.defs.resources import ProjectResource, as_of_date, nights
 from dagster_project.lifecycle.tables import STAGES
+from dagster_project.models.contracts.tables import SCORES as CONTRACT_SCORES
 from dagster_project.models.tables import SCORES
 from dagster_project.project import Project
 from dagster_project.reach.tables import CONTACT_POINTS
@@ -80,7 +81,7 @@ def strategy() -> dg.Definitions:
     decisions = frame_assets(
         [EXPORTED, HOLDOUT, SUPPRESSED],
         make_decisions,
-        reads=["marts.users", STAGES, SCORES, CONTACT_POINTS],
+        reads=["marts.users", STAGES, SCORES, CONTRACT_SCORES, CONTACT_POINTS],
         facts={"strategy.exported": export_facts},
     )
     return dg.Definitions(assets=[decisions, ledger_asset()])

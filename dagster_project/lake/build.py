@@ -74,6 +74,14 @@ class Builder:
         with locked(self.lake.folder(table) / f"{LOCK}_build"):
             return self._build_days(model) if model.partition == "day" else self._build_one(model, None)
 
+    def build_with_inputs(self, table: str, *, as_of: date) -> Built:
+        """The same of a table of a night, after the tables of that night that it reads."""
+        for read in self.models[table].reads:
+            model = self.models.get(read)
+            if model is not None and model.partition in ("as_of", "state"):
+                self.build_with_inputs(read, as_of=as_of)
+        return self.build(table, as_of=as_of)
+
     def compute(self, table: str, *, as_of: date) -> pl.DataFrame:
         """The rows that a model gives as of a day with the bound values, without keeping them."""
         model = self.models[table]

@@ -30,6 +30,7 @@ import sqlglot
 from sqlglot import exp
 
 from dagster_project.errors import SqlModelError
+from dagster_project.lake.duck import quoted
 
 PartitionKind = Literal["day", "as_of", "state", "whole"]
 SECTIONS = ("grain", "partition", "params", "tests", "start", "columns")
@@ -194,13 +195,13 @@ def parse_test(text: str) -> SqlTest:
     """`not_null a, b`, `unique a, b`, or any condition that must not be false on any row."""
     rule = " ".join(text.split())
     kind, _, rest = rule.partition(" ")
-    columns = ", ".join(words(rest))
+    names = [quoted(name) for name in words(rest)]
     name = re.sub(r"[^a-z0-9]+", "_", rule.replace("<", "lt").replace(">", "gt").replace("=", "eq").lower()).strip("_")
     if kind == "not_null":
-        condition = " or ".join(f"{column} is null" for column in words(rest))
+        condition = " or ".join(f"{name} is null" for name in names)
         return SqlTest(name, f"select count(*) from {{table}} where {condition}")
     if kind == "unique":
-        return SqlTest(name, f"select count(*) - count(distinct ({columns})) from {{table}}")
+        return SqlTest(name, f"select count(*) - count(distinct ({', '.join(names)})) from {{table}}")
     return SqlTest(name, f"select count(*) from {{table}} where not ({rule})")
 
 

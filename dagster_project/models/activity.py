@@ -1,26 +1,37 @@
-"""The models that say how likely a user is to be active within the horizon. A new one is a row of CANDIDATES.
+"""What a model of next-window activity is, and the two plain ones: recency alone, and logistic regression.
 
-Judging them is `evaluation`'s work, correcting and shipping the winner `calibration`'s.
+`candidates` lists all of them. Judging them is `evaluation`'s work, correcting and shipping the winner `calibration`'s.
 """
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from dagster_project.errors import WinbackError
 from dagster_project.models.features import Matrix, to_matrix, usable_features
 
 Probabilities = npt.NDArray[np.float64]
 Outcomes = npt.NDArray[np.float64]
 Predictor = Callable[[npt.NDArray[np.float64]], Probabilities]
 
-BASELINE = "recency"
-FEWEST_ROWS_FOR_THREADS = 200_000  # 94,000 rows on two busy cores: 28 s on two threads, 6 s on one
+BASELINE = "recency"  # the candidate that every other must beat
 SMALLEST_PROBABILITY = 1e-6  # nobody is certain: keeps logits and log-losses finite
+
+
+class CandidateError(WinbackError):
+    """A candidate cannot be fitted to these rows. The others can: it is named and left out, the night goes on."""
+
+
+@dataclass(frozen=True)
+class FitSetup:
+    """What a candidate is told before it sees a row."""
+
+    seed: int
+    horizon_days: int
 
 
 class ActivityModel(Protocol):
@@ -68,14 +79,16 @@ class RecencyModel:
 class LogisticModel:
     """Logistic regression (L2, C = 1) on standardised signed log(1 + |x|) of every usable feature.
 
-    Unknown values take the training median, and a flag where training had unknowns.
+    Unknown values take the training median, and a flag where training had unknowns. Values beyond
+    those seen in training count as the nearest seen: a tenure that only grows must not carry a straight
+    line to where nobody has been.
     """
 
     def fit(self, training: pl.DataFrame) -> Self:
         """Fit on the features that vary in these rows."""
         self._columns = usable_features(training)
         logs = _signed_log(to_matrix(training, self._columns))
-        self._medians = np.nanmedian(logs, axis=0) if self._columns else np.empty(0)
+        self._medians, self._lowest, self._highest = (of(logs, axis=0) for of in (np.nanmedian, np.nanmin, np.nanmax))
         self._has_unknowns = np.isnan(logs).any(axis=0)
         design = self._design(logs)
         self._centre, spread = design.mean(axis=0), design.std(axis=0)
@@ -85,71 +98,13 @@ class LogisticModel:
 
     def predict(self, features: pl.DataFrame) -> Probabilities:
         """Probabilities by the training rows' scale and medians."""
-        design = self._design(_signed_log(to_matrix(features, self._columns)))
+        logs = _signed_log(to_matrix(features, self._columns))
+        design = self._design(np.clip(logs, self._lowest, self._highest))
         return self._predictor((design - self._centre) / self._scale)
 
     def _design(self, logs: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         unknown = np.isnan(logs)
         return np.column_stack([np.where(unknown, self._medians, logs), unknown[:, self._has_unknowns]])
-
-
-class BoostingModel:
-    """Histogram gradient boosting on every usable feature, unknown values as they are.
-
-    Settings are those that METHODS found best of eleven methods on point-in-time snapshots.
-    No early stopping: it would set aside rows by their order.
-    """
-
-    def __init__(self, *, seed: int) -> None:
-        self._seed = seed
-
-    def fit(self, training: pl.DataFrame) -> Self:
-        """Fit on the features that vary in these rows; one class only gives its smoothed rate."""
-        self._columns = usable_features(training)
-        outcome = outcomes(training)
-        self._rate = smoothed_rate(outcome)
-        self._model: Any = None
-        if self._columns and _has_both_classes(outcome):
-            with _threads_for(training.height):
-                self._model = self._booster().fit(to_matrix(training, self._columns), outcome)
-        return self
-
-    def predict(self, features: pl.DataFrame) -> Probabilities:
-        """The trees' probabilities."""
-        if self._model is None or features.is_empty():
-            return np.full(features.height, self._rate)
-        matrix: Matrix = to_matrix(features, self._columns)
-        with _threads_for(features.height):
-            return bounded(self._model.predict_proba(matrix)[:, 1])
-
-    def _booster(self) -> Any:
-        from sklearn.ensemble import HistGradientBoostingClassifier
-
-        return HistGradientBoostingClassifier(
-            learning_rate=0.05,
-            max_iter=150,
-            max_leaf_nodes=15,
-            min_samples_leaf=60,
-            l2_regularization=1.0,
-            early_stopping=False,
-            random_state=self._seed,
-        )
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A model that may ship: `build(seed)` gives it unfitted, `wording` names it to a reader."""
-
-    name: str
-    wording: str
-    build: Callable[[int], ActivityModel]
-
-
-CANDIDATES: tuple[Candidate, ...] = (
-    Candidate(BASELINE, "logistic curve of the days of silence alone", lambda _seed: RecencyModel()),
-    Candidate("logistic", "logistic regression on all features", lambda _seed: LogisticModel()),
-    Candidate("boosting", "gradient boosting on all features", lambda seed: BoostingModel(seed=seed)),
-)
 
 
 def outcomes(training: pl.DataFrame) -> Outcomes:
@@ -167,29 +122,35 @@ def smoothed_rate(outcome: Outcomes) -> float:
     return float((outcome.sum() + 0.5) / (len(outcome) + 1))
 
 
+def log_odds(probability: Probabilities) -> npt.NDArray[np.float64]:
+    """ln(p / (1 - p))."""
+    return np.log(probability) - np.log1p(-probability)
+
+
+@dataclass(frozen=True)
+class _LogisticCurve:
+    """A fitted logistic regression; a class, not a closure, so that a kept model can be stored."""
+
+    slopes: npt.NDArray[np.float64]
+    intercept: float
+
+    def __call__(self, rows: npt.NDArray[np.float64]) -> Probabilities:
+        return bounded(1 / (1 + np.exp(-np.clip(rows @ self.slopes + self.intercept, -30, 30))))
+
+
 def _fit_logistic(design: npt.NDArray[np.float64], outcome: Outcomes) -> Predictor:
     from sklearn.linear_model import LogisticRegression
 
-    if not _has_both_classes(outcome) or design.shape[1] == 0:
+    if not has_both_classes(outcome) or design.shape[1] == 0:
         rate = smoothed_rate(outcome)
-        return lambda rows: np.full(len(rows), rate)
+        return _LogisticCurve(np.zeros(design.shape[1]), float(np.log(rate / (1 - rate))))
     model = LogisticRegression(C=1.0, max_iter=1000).fit(design, outcome)
-    slopes, intercept = np.asarray(model.coef_[0]), float(model.intercept_[0])
-    return lambda rows: bounded(1 / (1 + np.exp(-np.clip(rows @ slopes + intercept, -30, 30))))
+    return _LogisticCurve(np.asarray(model.coef_[0]), float(model.intercept_[0]))
 
 
-def _has_both_classes(outcome: Outcomes) -> bool:
+def has_both_classes(outcome: Outcomes) -> bool:
+    """Whether some were active and some were not."""
     return 0 < float(outcome.sum()) < len(outcome)
-
-
-def _threads_for(n_rows: int) -> AbstractContextManager[Any]:
-    """One thread for few rows: on busy cores, threads spin while they wait. The answer is the same to the bit."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-    limited: AbstractContextManager[Any] = threadpool_limits(
-        limits=1 if n_rows < FEWEST_ROWS_FOR_THREADS else None, user_api="openmp"
-    )
-    return limited
 
 
 def _log_silence(frame: pl.DataFrame) -> npt.NDArray[np.float64]:

@@ -39,12 +39,27 @@ def honest_cutoffs(cutoffs: list[date], *, at: date, horizon_days: int) -> list[
 
 
 def split_out_of_time(training: pl.DataFrame, *, horizon_days: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """(rows to learn from, rows of the newest cutoff to be judged on), the purge between them left out."""
+    """(rows to learn from, rows of the newest cutoff to be judged on), the purge between them left out.
+
+    The rows to learn from know nothing later than the newest cutoff: longer follow-ups end there.
+    """
     if training.is_empty():
         return training, training
     newest = newest_cutoff(training)
     learn_until = newest - timedelta(days=horizon_days)
-    return training.filter(pl.col("cutoff") <= learn_until), training.filter(pl.col("cutoff") == newest)
+    learn = training.filter(pl.col("cutoff") <= learn_until)
+    return known_by(learn, day=newest), training.filter(pl.col("cutoff") == newest)
+
+
+def known_by(training: pl.DataFrame, *, day: date) -> pl.DataFrame:
+    """The rows with follow-ups that end on `day` at the latest; an event after it has not been seen."""
+    if "follow_up_days" not in training.columns:
+        return training
+    watched = (pl.lit(day) - pl.col("cutoff")).dt.total_days().cast(pl.Int32)
+    return training.with_columns(
+        pl.min_horizontal("follow_up_days", watched).alias("follow_up_days"),
+        pl.when(pl.col("next_active_in_days") <= watched).then("next_active_in_days").alias("next_active_in_days"),
+    )
 
 
 def newest_cutoff(training: pl.DataFrame) -> date:

@@ -4,33 +4,39 @@ What each number means is said where it is made: activity, evaluation, calibrati
 """
 
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from dagster_project.errors import WinbackError
 from dagster_project.models import survival
-from dagster_project.models.activity import CANDIDATES, Candidate, Probabilities
-from dagster_project.models.calibration import ScoredOutcomes, fit_shipped, return_intervals
+from dagster_project.models.activity import Probabilities
+from dagster_project.models.calibration import return_intervals
 from dagster_project.models.cutoffs import newest_cutoff, require_closed_windows, split_out_of_time
-from dagster_project.models.evaluation import (
-    EVALUATION_SCHEMA,
-    RELIABILITY_SCHEMA,
-    Evaluation,
-    evaluate_candidates,
-)
+from dagster_project.models.evaluation import EVALUATION_SCHEMA, RELIABILITY_SCHEMA
 from dagster_project.models.features import shared_features
-from dagster_project.models.refusal import STAND_IN, shortfalls, stand_in
+from dagster_project.models.relapse import RelapseModel, fit_relapse
 from dagster_project.models.report import night_metrics
+from dagster_project.models.returns import RETURN_SCHEMA
+from dagster_project.models.second_life import LIVES_SCHEMA, relapse_chances, second_lives
+from dagster_project.models.shipping import ModelSpec, Shipping, ship
+from dagster_project.models.timing import OwnTiming, SharedTiming, Timing, return_curves, return_days
 from dagster_project.models.value import VALUE_EVALUATION_SCHEMA, ValueModel, evaluate_value, fit_value
+from dagster_project.models.value_table import VALUE_COMPARISON_SCHEMA, compare_values
 
-CURVE_DAYS = (7, 14, 28, 56, 91, 182)  # of each churned user; H is always added
+__all__ = ["ModelNight", "ModelSpec", "fit_night"]
+
 STAGE_CURVE_DAYS = tuple(range(0, 365, 7))  # of each stage, fine enough to draw
 NEEDED_FEATURES = ("user_id", "silence_days", "tenure_days", "n_active_days", "is_lapsed")
-NEEDED_OUTCOMES = ("cutoff", "is_active", "n_active_days_next", "amount_next")
+NEEDED_OUTCOMES = (
+    "cutoff",
+    "is_active",
+    "n_active_days_next",
+    "amount_next",
+    "next_active_in_days",
+    "follow_up_days",
+)
 NEEDED_STAGES = ("user_sk", "user_id", "is_churned")
 NEEDED_SPELLS = (
     "user_id",
@@ -43,18 +49,7 @@ NEEDED_SPELLS = (
 )
 
 
-@dataclass(frozen=True)
-class ModelSpec:
-    """What a night's models are told. `value_per_active_day` counts only where the log holds no amounts."""
-
-    as_of: date
-    horizon_days: int
-    seed: int = 20260101
-    max_training_rows: int = 300_000  # METHODS: more rows cost time and gain nothing measurable
-    n_resamples: int = 100
-    value_per_active_day: float = 1.0
-    curve_days: tuple[int, ...] = CURVE_DAYS
-    candidates: tuple[Candidate, ...] = CANDIDATES
+EARLY_PART, LATE_PART = 0.1, 0.9  # of p_return: eight in ten of those who return do so between
 
 
 @dataclass(frozen=True)
@@ -69,24 +64,14 @@ class ModelNight:
     evaluations: pl.DataFrame
     reliability: pl.DataFrame
     value_evaluation: pl.DataFrame
+    value_comparison: pl.DataFrame
+    relapse_summary: pl.DataFrame
     km_curves: pl.DataFrame
     cox_summary: pl.DataFrame
     return_curves: pl.DataFrame
     winner: str
     notes: tuple[str, ...]
     metrics: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class _Activity:
-    """p_active per row of tonight's features, and how it came about; `evaluation` null if refused."""
-
-    winner: str
-    probability: Probabilities
-    seen: ScoredOutcomes
-    evaluation: Evaluation | None
-    shift: float
-    notes: tuple[str, ...]
 
 
 def fit_night(
@@ -96,72 +81,56 @@ def fit_night(
     spells: pl.DataFrame,
     *,
     spec: ModelSpec,
+    returns: pl.DataFrame | None = None,
 ) -> ModelNight:
     """Scores, curves and their honest evaluation as of `spec.as_of`.
 
-    `training`: user features at past cutoffs with `cutoff`, `is_lapsed`, `is_active`,
-    `n_active_days_next`, `amount_next`. `features_now`: the same features (and `is_lapsed`) at as_of.
-    `stages`: lifecycle.stages. `spells`: users lapsed at one past cutoff (see `survival`). The rows'
-    order never matters; nothing later than as_of may be in any of them.
+    `training`: user features at past cutoffs with `cutoff`, `is_lapsed`, `is_active`, `n_active_days_next`,
+    `amount_next`, `next_active_in_days`, `follow_up_days` (see `snapshots`). `features_now`: the same features
+    (and `is_lapsed`) at as_of. `stages`: lifecycle.stages. `spells`: users lapsed at one past cutoff (see
+    `survival`). `returns`: past returns (see `returns`); without them nothing is said of relapses, and `stages` then
+    needs fewer columns. The rows' order never matters; nothing later than as_of may be in any of them.
     Raises WinbackError: a needed column is absent, or a training window is still open at as_of.
     """
     _require_columns(training, features_now, stages, spells)
     require_closed_windows(training, as_of=spec.as_of, horizon_days=spec.horizon_days)
+    _require_later_events(training)
     training = shared_features(training, features_now).sort("cutoff", "user_id")
     features_now, stages = features_now.sort("user_id"), stages.sort("user_id")
-    activity = _fit_activity(training, features_now, spec=spec)
+    shipping = ship(training, features_now, spec=spec)
     worth = _fit_value(training, features_now, spec=spec)
     clock = survival.fit_cox(spells, horizon_days=spec.horizon_days)
-    known = _score_known(features_now, activity, worth=worth)
-    scores = _score_stages(stages, known, seen=activity.seen, clock=clock, spec=spec)
-    value_evaluation = _evaluate_value(training, activity, spec=spec)
-    notes = activity.notes + ((clock.note,) if clock.note else ())
-    days = tuple(sorted({*spec.curve_days, spec.horizon_days}))
-    evaluation = activity.evaluation
+    users = stages.select("user_sk", "user_id", "is_churned").join(
+        _score_known(features_now, shipping.probability, worth=worth),
+        on="user_id",
+        how="left",
+        validate="1:1",
+        maintain_order="left",
+    )
+    churned = users.filter(pl.col("is_churned") & pl.col("p_active").is_not_null())
+    timing = _timing(churned, features_now, shipping=shipping, clock=clock, spec=spec)
+    scored_returns = _score_returns(churned, shipping=shipping, timing=timing, spec=spec)
+    value_evaluation, value_comparison = _evaluate_value(training, shipping, spec=spec)
+    relapse = fit_relapse(RETURN_SCHEMA.to_frame() if returns is None else returns)
+    lives = _lives(stages, features_now, returns, relapse=relapse, worth=worth, spec=spec)
+    notes = shipping.notes + ((clock.note,) if clock.note and shipping.hazard is None else ())
+    notes += (relapse.note,) if relapse.note and returns is not None else ()
+    evaluation = shipping.evaluation
+    facts = _facts(training, spells, shipping=shipping, clock=clock, spec=spec) | {"notes": list(notes)}
     return ModelNight(
-        scores=scores,
+        scores=_scores(users, scored_returns, lives),
         evaluations=evaluation.evaluations if evaluation else EVALUATION_SCHEMA.to_frame(),
         reliability=evaluation.reliability if evaluation else RELIABILITY_SCHEMA.to_frame(),
         value_evaluation=value_evaluation,
+        value_comparison=value_comparison,
+        relapse_summary=relapse.summary,
         km_curves=survival.kaplan_meier_curves(spells, days=(*STAGE_CURVE_DAYS, spec.horizon_days)),
         cox_summary=clock.summary,
-        return_curves=survival.return_curves(
-            clock, scores.drop_nulls("p_return"), horizon_days=spec.horizon_days, days=days
-        ),
-        winner=activity.winner,
+        return_curves=return_curves(timing, scored_returns, days=tuple({*spec.curve_days, spec.horizon_days})),
+        winner=shipping.winner,
         notes=notes,
-        metrics=night_metrics(
-            evaluation,
-            value_evaluation,
-            facts=_facts(training, spells, activity=activity, clock=clock, spec=spec) | {"notes": list(notes)},
-        ),
+        metrics=night_metrics(evaluation, value_evaluation, facts=facts),
     )
-
-
-def _fit_activity(training: pl.DataFrame, features_now: pl.DataFrame, *, spec: ModelSpec) -> _Activity:
-    missing = shortfalls(training, horizon_days=spec.horizon_days)
-    if missing:
-        plain = stand_in(training, features_now, horizon_days=spec.horizon_days)
-        return _Activity(STAND_IN, plain.probability, plain.seen, None, 0.0, (*missing, plain.wording))
-    evaluation = evaluate_candidates(
-        training,
-        candidates=spec.candidates,
-        horizon_days=spec.horizon_days,
-        seed=spec.seed,
-        max_rows=spec.max_training_rows,
-        n_resamples=spec.n_resamples,
-    )
-    chosen = next(c for c in spec.candidates if c.name == evaluation.winner)
-    shipped = fit_shipped(
-        training, build=lambda: chosen.build(spec.seed), max_rows=spec.max_training_rows, seed=spec.seed
-    )
-    note = (
-        f"p_active comes from the {chosen.wording} ({chosen.name}): {evaluation.reason}; "
-        f"decided on {'the lapsed users' if evaluation.decided_on == 'lapsed' else 'all users'} "
-        f"at {newest_cutoff(training)}."
-    )
-    probability = shipped.predict(features_now)
-    return _Activity(chosen.name, probability, shipped.calibration, evaluation, shipped.shift, (note,))
 
 
 def _fit_value(training: pl.DataFrame, features_now: pl.DataFrame, *, spec: ModelSpec) -> ValueModel:
@@ -173,71 +142,105 @@ def _fit_value(training: pl.DataFrame, features_now: pl.DataFrame, *, spec: Mode
     )
 
 
-def _evaluate_value(training: pl.DataFrame, activity: _Activity, *, spec: ModelSpec) -> pl.DataFrame:
-    evaluation = activity.evaluation
-    if evaluation is None:
-        return VALUE_EVALUATION_SCHEMA.to_frame()
+def _evaluate_value(
+    training: pl.DataFrame, shipping: Shipping, *, spec: ModelSpec
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """How the forecast of value did on the judged window, and beside plainer ones."""
+    if shipping.evaluation is None or shipping.judged is None:
+        return VALUE_EVALUATION_SCHEMA.to_frame(), VALUE_COMPARISON_SCHEMA.to_frame()
     learn, _ = split_out_of_time(training, horizon_days=spec.horizon_days)
-    model = _fit_value(learn, learn, spec=spec)
-    return evaluate_value(evaluation.test, evaluation.predictions[evaluation.winner], model=model)
+    test = shipping.evaluation.test
+    model = _fit_value(learn, test, spec=spec)  # of `test` its features are read, never its outcomes
+    judged = shipping.judged
+    return evaluate_value(test, judged, model=model), compare_values(test, judged, model=model)
 
 
-def _score_known(features_now: pl.DataFrame, activity: _Activity, *, worth: ValueModel) -> pl.DataFrame:
+def _lives(
+    stages: pl.DataFrame,
+    features_now: pl.DataFrame,
+    returns: pl.DataFrame | None,
+    *,
+    relapse: RelapseModel,
+    worth: ValueModel,
+    spec: ModelSpec,
+) -> pl.DataFrame:
+    """user_id, relapse_probability of those who are back, second_lifetime_value of the churned."""
+    if returns is None:
+        return LIVES_SCHEMA.to_frame()
+    back = relapse_chances(stages, returns, relapse=relapse, as_of=spec.as_of, horizon_days=spec.horizon_days)
+    gone = second_lives(stages, features_now, worth=worth, relapse=relapse)
+    return back.join(gone, on="user_id", how="full", coalesce=True)
+
+
+def _score_known(features_now: pl.DataFrame, probability: Probabilities, *, worth: ValueModel) -> pl.DataFrame:
     """One row per user with a core event: p_active, expected_events, expected_value, value_if_returned."""
-    value = worth.value_if_returned(features_now)
+    days, value = worth.forecast(features_now)
     return pl.DataFrame(
         {
             "user_id": features_now["user_id"],
-            "p_active": activity.probability,
-            "expected_events": activity.probability * worth.active_days(features_now),
-            "expected_value": activity.probability * value,
+            "p_active": probability,
+            "expected_events": probability * days,
+            "expected_value": probability * value,
             "value_if_returned": value,
         }
     )
 
 
-def _score_stages(
-    stages: pl.DataFrame,
-    known: pl.DataFrame,
+def _timing(
+    churned: pl.DataFrame,
+    features_now: pl.DataFrame,
     *,
-    seen: ScoredOutcomes,
+    shipping: Shipping,
     clock: survival.ReturnClock,
     spec: ModelSpec,
-) -> pl.DataFrame:
-    users = stages.select("user_sk", "user_id", "is_churned").join(
-        known, on="user_id", how="left", validate="1:1", maintain_order="left"
+) -> Timing:
+    """The churned users' own hazards where a model with one ships, else the clock of all."""
+    if shipping.hazard is None:
+        return SharedTiming(clock, horizon_days=spec.horizon_days)
+    rows = churned.select("user_id").join(features_now, on="user_id", how="left", validate="1:1", maintain_order="left")
+    return OwnTiming(shipping.hazard, rows, horizon_days=spec.horizon_days)
+
+
+def _score_returns(churned: pl.DataFrame, *, shipping: Shipping, timing: Timing, spec: ModelSpec) -> pl.DataFrame:
+    """One row per churned user, in their order: p_return with its interval, and the dates of their curve."""
+    p_return: Probabilities = churned["p_active"].to_numpy()
+    low, high = return_intervals(p_return, seen=shipping.seen)
+
+    def day_of(part: float) -> pl.Series:
+        days = return_days(timing, p_return, part=part)
+        return pl.Series([spec.as_of + timedelta(days=int(day)) for day in days], dtype=pl.Date)
+
+    return churned.select("user_sk", "user_id").with_columns(
+        p_return=pl.Series(p_return, dtype=pl.Float64),
+        p_return_low=pl.Series(low, dtype=pl.Float64),
+        p_return_high=pl.Series(high, dtype=pl.Float64),
+        expected_return_on=day_of(0.5),
+        expected_return_low_on=day_of(EARLY_PART),
+        expected_return_high_on=day_of(LATE_PART),
     )
-    churned = users.filter(pl.col("is_churned") & pl.col("p_active").is_not_null())
-    returns = _score_returns(churned, seen=seen, clock=clock, spec=spec)
-    scored = users.join(returns, on="user_id", how="left", validate="1:1", maintain_order="left")
-    return scored.select(
-        "user_sk",
-        "user_id",
-        "p_active",
-        "p_return",
-        "p_return_low",
-        "p_return_high",
-        "expected_return_on",
-        "expected_events",
-        "expected_value",
-        "value_if_returned",
-    ).sort("user_id")
 
 
-def _score_returns(
-    churned: pl.DataFrame, *, seen: ScoredOutcomes, clock: survival.ReturnClock, spec: ModelSpec
-) -> pl.DataFrame:
-    p_return: npt.NDArray[np.float64] = churned["p_active"].to_numpy()
-    low, high = return_intervals(p_return, seen=seen)
-    wait = survival.half_return_days(clock, p_return, horizon_days=spec.horizon_days)
-    return pl.DataFrame(
-        {
-            "user_id": churned["user_id"],
-            "p_return": p_return,
-            "p_return_low": low,
-            "p_return_high": high,
-            "expected_return_on": pl.Series([spec.as_of + timedelta(days=int(d)) for d in wait], dtype=pl.Date),
-        }
+def _scores(users: pl.DataFrame, returns: pl.DataFrame, lives: pl.DataFrame) -> pl.DataFrame:
+    return (
+        users.join(returns.drop("user_sk"), on="user_id", how="left", validate="1:1", maintain_order="left")
+        .join(lives, on="user_id", how="left", validate="1:1", maintain_order="left")
+        .select(
+            "user_sk",
+            "user_id",
+            "p_active",
+            "p_return",
+            "p_return_low",
+            "p_return_high",
+            "expected_return_on",
+            "expected_events",
+            "expected_value",
+            "value_if_returned",
+            "expected_return_low_on",
+            "expected_return_high_on",
+            "relapse_probability",
+            "second_lifetime_value",
+        )
+        .sort("user_id")
     )
 
 
@@ -245,7 +248,7 @@ def _facts(
     training: pl.DataFrame,
     spells: pl.DataFrame,
     *,
-    activity: _Activity,
+    shipping: Shipping,
     clock: survival.ReturnClock,
     spec: ModelSpec,
 ) -> dict[str, Any]:
@@ -253,15 +256,19 @@ def _facts(
     return {
         "as_of": spec.as_of.isoformat(),
         "horizon_days": spec.horizon_days,
-        "winner": activity.winner,
-        "is_refused": activity.evaluation is None,
-        "decided_on": activity.evaluation.decided_on if activity.evaluation else None,
-        "log_odds_shift": activity.shift,
+        "winner": shipping.winner,
+        "winner_others": shipping.winner_others,
+        "is_refused": shipping.evaluation is None,
+        "decided_on": shipping.evaluation.decided_on if shipping.evaluation else None,
+        "left_out": dict(shipping.evaluation.failures) if shipping.evaluation else {},
+        "recalibration": shipping.rehearsal.way if shipping.rehearsal else None,
+        "log_odds_shift": shipping.shift.others,
+        "log_odds_shift_lapsed": shipping.shift.lapsed,
         "test_cutoff": None if training.is_empty() else newest_cutoff(training).isoformat(),
         "n_cutoffs": training["cutoff"].n_unique(),
         "n_learning_rows": learn.height,
         "n_test_rows": test.height,
-        "return_clock": clock.kind,
+        "return_clock": "own_hazard" if shipping.hazard else clock.kind,
         "n_spells": spells.height,
         "n_spells_returned": int(spells["returned"].sum()),
     }
@@ -283,3 +290,12 @@ def _require_columns(
                 f"the models' {name} frame lacks {', '.join(absent)}",
                 fix="add the columns where the frame is built (an empty frame needs its columns too)",
             )
+
+
+def _require_later_events(training: pl.DataFrame) -> None:
+    early = training.filter(pl.col("next_active_in_days") <= 0)
+    if early.height:
+        raise WinbackError(
+            f"{early.height} training rows have their next core event on or before the cutoff",
+            fix="count next_active_in_days from the day after the cutoff",
+        )

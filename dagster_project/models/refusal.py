@@ -30,7 +30,8 @@ class StandIn:
 def shortfalls(training: pl.DataFrame, *, horizon_days: int) -> tuple[str, ...]:
     """What the training frame lacks for an honest model, one plain sentence each; empty if nothing."""
     if training.is_empty():
-        return (f"No past day has a closed window of {horizon_days} days and enough log before it.",)
+        short = f"The log is shorter than 1.5 horizons of {horizon_days} days"
+        return (f"{short}: no past day has a closed window and enough log before it.",)
     learn, test = split_out_of_time(training, horizon_days=horizon_days)
     if learn.is_empty():
         return (f"No cutoff lies {horizon_days} days before {newest_cutoff(training)}: nothing to learn from.",)

@@ -1,6 +1,6 @@
-"""Return curves of the lapsed: Kaplan-Meier by stage to look at, a Cox model for the clock of each user.
+"""Return curves of the lapsed: Kaplan-Meier by stage to look at, a Cox model for one clock of all of them.
 
-How *many* come back is `p_return`'s matter (activity, calibration); here it is *when*.
+How *many* come back is `p_return`'s matter (activity, calibration); the days of each user are `timing`'s.
 A spell is one user lapsed at a past cutoff: `duration_days` (whole days to the first core event after
 it, or to the last day seen) and `returned` (False = censored: had not come back by the last day seen).
 """
@@ -104,42 +104,6 @@ def fit_cox(spells: pl.DataFrame, *, horizon_days: int) -> ReturnClock:
     if not covariates:
         return _kaplan_meier_clock(spells, horizon_days=horizon_days, why="No covariate varies between users")
     return _cox_clock(design, covariates, horizon_days=horizon_days)
-
-
-def return_curves(
-    clock: ReturnClock, candidates: pl.DataFrame, *, horizon_days: int, days: tuple[int, ...]
-) -> pl.DataFrame:
-    """P(returned by day) per row of `candidates` (user_sk, user_id, p_return) × day, sorted by user_id, day.
-
-    1 - (1 - p_return) ** (hazard(day) / hazard(H)): under proportional hazards a user's own factor is
-    fixed by one point of the curve, and `p_return` gives that point. So the curve meets `p_return` at
-    H, never falls and never passes 1. Days past the follow-up (and H) are left out.
-    """
-    kept = [day for day in days if day < len(clock.cumulative_hazard)]
-    share = _share_of_horizon(clock, horizon_days=horizon_days)
-    ordered = candidates.sort("user_id").select("user_sk", "user_id", "p_return")
-    empty = _curve_point(ordered, day=0, share=0.0).clear()
-    curves = [_curve_point(ordered, day=day, share=float(share[day])) for day in kept]
-    return pl.concat([empty, *curves]).drop("p_return").sort("user_id", "day")
-
-
-def half_return_days(clock: ReturnClock, p_return: Floats, *, horizon_days: int) -> npt.NDArray[np.int64]:
-    """First whole day, 1 to H, by which half of `p_return` is reached on each user's curve."""
-    share = _share_of_horizon(clock, horizon_days=horizon_days)[1 : horizon_days + 1]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        wanted = np.log1p(-p_return / 2) / np.log1p(-p_return)
-    wanted = np.where(np.isfinite(wanted), wanted, 0.5)  # p_return 0: the limit of the ratio
-    first = np.searchsorted(share, wanted - 1e-12, side="left") + 1
-    return np.minimum(first, horizon_days).astype(np.int64)
-
-
-def _curve_point(candidates: pl.DataFrame, *, day: int, share: float) -> pl.DataFrame:
-    return candidates.with_columns(day=pl.lit(day, dtype=pl.Int64), p_returned=1 - (1 - pl.col("p_return")).pow(share))
-
-
-def _share_of_horizon(clock: ReturnClock, *, horizon_days: int) -> Floats:
-    share: Floats = clock.cumulative_hazard / clock.cumulative_hazard[horizon_days]
-    return share
 
 
 def _kaplan_meier(spells: pl.DataFrame, *, name: str, days: tuple[int, ...]) -> pl.DataFrame:

@@ -14,13 +14,16 @@ def training_snapshots(features: SqlModel) -> TableDoc:
 One row per user and past cutoff: what could be known of the user then, and what came of them in the window after.
 
 grain: user_sk, cutoff
-tests: not_null user_sk, user_id, cutoff, is_active, is_lapsed; unique user_sk, cutoff; silence_days >= 0
+tests: not_null user_sk, user_id, cutoff, is_active, is_lapsed; unique user_sk, cutoff; silence_days >= 0;
+  next_active_in_days > 0
 columns:
   cutoff (date): the last day that the features see
   is_lapsed: churned on the cutoff, by that day's yardsticks
   is_active: a core event in the window of one horizon after the cutoff
   n_active_days_next (days): active days in that window
   amount_next (currency): sum over core events in that window; null where no amounts exist
+  next_active_in_days (days): from the cutoff to the first core event after it; null if none was seen
+  follow_up_days (days): how long the user was watched after the cutoff; null stands for one horizon
 
 Windows are closed on the night: no cutoff is later than one horizon before it.
 """,
@@ -56,7 +59,8 @@ grain: user_sk
 tests:
   not_null user_sk, user_id; unique user_sk; p_active between 0 and 1; p_return between 0 and 1;
   p_return_low <= p_return; p_return <= p_return_high; expected_value >= 0; value_if_returned >= 0;
-  not isnan(p_active); not isnan(p_return); not isnan(expected_value); not isnan(value_if_returned)
+  not isnan(p_active); not isnan(p_return); not isnan(expected_value); not isnan(value_if_returned);
+  relapse_probability between 0 and 1; second_lifetime_value >= 0
 columns:
   user_sk: the user's key inside the store
   user_id: the user's own id
@@ -68,6 +72,10 @@ columns:
   expected_events (days): active days to expect within the horizon
   expected_value (currency): money to expect within the horizon
   value_if_returned (currency): money to expect within the horizon once there is a core event
+  expected_return_low_on (date): day by which a tenth of p_return has come
+  expected_return_high_on (date): day by which nine tenths of p_return have come
+  relapse_probability (0 to 1): chance that a user who is back is churned again within two horizons; null for others
+  second_lifetime_value (currency): money in the year after a return tonight, relapse included; only the churned
 """,
 )
 
@@ -79,9 +87,9 @@ One row per candidate model and population: how it did on a window that it had n
 grain: candidate, population
 tests: unique candidate, population; auc between 0 and 1; brier between 0 and 1
 columns:
-  candidate: the model; recency is the baseline
+  candidate: the model; recency is the baseline; shipped is what the night uses, put together and recalibrated
   population: all, lapsed, or a bucket of silence in horizons
-  is_winner: whether it ships
+  is_winner: whether it ships for the lapsed
   n (users): judged on
   base_rate (0 to 1): share who were active in the window
   auc (0 to 1): chance that an active user is ranked above an inactive one; null with one class
@@ -129,6 +137,62 @@ columns:
   actual_total: sum of what came
   predicted_over_actual: the ratio
   normalised_gini: ranking against perfect ranking, 1 at best
+""",
+)
+
+VALUE_COMPARISON = table_doc(
+    "models.value_comparison",
+    """
+One row per forecast of value and population: how it did beside the one that ships.
+
+grain: candidate, population
+tests: unique candidate, population
+columns:
+  candidate: shipped, or a plainer forecast
+  population: all or lapsed
+  n (users): judged on
+  predicted_total (currency): sum of the forecasts
+  actual_total (currency): sum of what came
+  predicted_over_actual: the ratio
+  normalised_gini: ranking against perfect ranking, 1 at best
+  mae (currency): mean absolute error
+""",
+)
+
+PAST_RETURNS = table_doc(
+    "models.past_returns",
+    """
+One row per return that was seen: who came back after churn, and whether they were lost again.
+
+grain: user_id, returned_on
+tests: not_null user_id, returned_on, spell_days, relapsed; unique user_id, returned_on; spell_days >= 0
+columns:
+  user_id: the user's own id
+  returned_on (date): the active day that ended the silence
+  spell_days (days): from then until the user was churned again, or the night
+  relapsed: whether they were; otherwise the spell is censored
+  absence_days (days): the silence that the return ended
+  n_active_days_before (days): active days before the return
+  n_returns_before (returns): earlier ones of the user
+  churn_threshold_days (days): the user's, by tonight's yardstick
+  came_by_offer: whether an offer was sent before; null where nothing is known
+""",
+)
+
+RELAPSE_SUMMARY = table_doc(
+    "models.relapse_summary",
+    """
+One row per covariate of the Cox model of relapses; empty where Kaplan-Meier had to serve.
+
+grain: covariate
+tests: unique covariate
+columns:
+  covariate: what it is
+  coef: log hazard ratio; higher = lost again sooner
+  hr: hazard ratio per unit
+  low: lower end of its 95 % interval
+  high: upper end
+  p: of the test that coef is 0
 """,
 )
 
@@ -201,6 +265,8 @@ NIGHT_TABLES = (
     EVALUATIONS,
     RELIABILITY,
     VALUE_EVALUATION,
+    VALUE_COMPARISON,
+    RELAPSE_SUMMARY,
     KM_CURVES,
     COX_SUMMARY,
     RETURN_CURVES,

@@ -129,7 +129,7 @@ def test_every_user_has_a_row_with_what_became_of_them(ranked: pl.DataFrame) -> 
         ("c", "email,push", "explore", "push", "explore", 3),
         ("d", "push", "price_save", "email", "treat", 1),
     ]
-    assert users["p_churn"].round(9).to_list() == [0.1, 0.95, 0.9, 0.8]
+    assert users["p_churn"].null_count() == 4  # nobody has a contract
 
 
 def test_a_user_of_one_day_is_not_said_to_have_a_gap_of_their_own() -> None:

@@ -17,9 +17,10 @@ def make_night(workbench: Workbench) -> None:
     workbench.reading = READING
     workbench.take_in()
     workbench.build_past()
-    workbench.build("staging.users")
+    for table in ("staging.users", "staging.links", "staging.message_events"):
+        workbench.build(table)
     for table in MARTS:
-        workbench.build(table, as_of=NIGHT)
+        workbench.builder().build_with_inputs(table, as_of=NIGHT)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import polars as pl
 
 AS_OF = date(2024, 6, 1)
 HORIZON_DAYS = 28
-OUTCOMES = ("cutoff", "is_active", "n_active_days_next", "amount_next")
+OUTCOMES = ("cutoff", "is_active", "n_active_days_next", "amount_next", "next_active_in_days", "follow_up_days")
 
 
 def true_probability(users: pl.DataFrame, *, interest_effect: float) -> np.ndarray:
@@ -17,7 +17,7 @@ def true_probability(users: pl.DataFrame, *, interest_effect: float) -> np.ndarr
 
 
 def snapshot(n: int, *, cutoff: date, interest_effect: float = 0.0, seed: int = 1) -> pl.DataFrame:
-    """One row per user at `cutoff` with outcomes; 20 money a day active."""
+    """One row per user at `cutoff` with outcomes; 20 money a day active, the first day any in the window."""
     rng = np.random.default_rng([seed, cutoff.toordinal()])
     n_active_days = rng.poisson(3, n) + 1
     users = pl.DataFrame(
@@ -32,6 +32,7 @@ def snapshot(n: int, *, cutoff: date, interest_effect: float = 0.0, seed: int = 
         }
     )
     is_active = rng.random(n) < true_probability(users, interest_effect=interest_effect)
+    waits = rng.integers(1, HORIZON_DAYS + 1, n)
     n_days = np.where(is_active, 1 + rng.poisson(1.0, n), 0)
     return users.with_columns(
         is_lapsed=pl.col("silence_days") > 30,
@@ -39,6 +40,10 @@ def snapshot(n: int, *, cutoff: date, interest_effect: float = 0.0, seed: int = 
         is_active=pl.Series(is_active),
         n_active_days_next=pl.Series(n_days),
         amount_next=pl.Series(n_days * 20.0),
+        next_active_in_days=pl.Series(
+            [int(day) if active else None for day, active in zip(waits, is_active, strict=True)], dtype=pl.Int32
+        ),
+        follow_up_days=pl.lit(HORIZON_DAYS, dtype=pl.Int32),
     )
 
 

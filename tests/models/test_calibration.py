@@ -9,9 +9,11 @@ from dagster_project.models.calibration import (
     ScoredOutcomes,
     fit_shipped,
     intercept_shift,
+    rehearse,
     return_intervals,
     shift_log_odds,
 )
+from dagster_project.models.cutoffs import split_out_of_time
 
 from .simulated import training_frame, true_probability, users_now
 
@@ -52,7 +54,8 @@ def test_half_of_a_drift_of_the_newest_window_is_followed() -> None:
 
     drifted = training_frame(999).with_columns(is_active=pl.int_range(pl.len()) % 5 > 0)
     shipped = fit_shipped(drifted, build=Stubborn, max_rows=10_000, seed=1)
-    assert shipped.shift == pytest.approx(np.log(4) / 2, abs=0.01)
+    assert shipped.shift.lapsed == pytest.approx(np.log(4) / 2, abs=0.01)
+    assert shipped.shift.others == shipped.shift.lapsed
 
 
 def test_no_user_corrects_a_model_that_has_learned_that_user() -> None:
@@ -89,3 +92,39 @@ def test_an_interval_holds_its_probability_within_zero_and_one(p: list[float], k
     probability = np.array(p)
     low, high = return_intervals(probability, seen=seen)
     assert ((low >= 0) & (low <= probability) & (probability <= high) & (high <= 1)).all()
+
+
+class _Half:
+    """Says one half whatever it is shown."""
+
+    def fit(self, _training: pl.DataFrame) -> "_Half":
+        return self
+
+    def predict(self, features: pl.DataFrame) -> Probabilities:
+        return np.full(features.height, 0.5)
+
+
+def test_the_lapsed_and_the_others_may_be_shifted_apart() -> None:
+    rows = training_frame(900).with_columns(is_active=~pl.col("is_lapsed"))
+    shipped = fit_shipped(rows, build=_Half, max_rows=10_000, seed=1, way="by_lapse")
+    assert shipped.shift.lapsed < 0 < shipped.shift.others
+
+
+@pytest.mark.parametrize(("is_steady", "way"), [(True, "all"), (False, "none")])
+def test_a_shift_is_made_only_if_it_would_have_helped(is_steady: bool, way: str) -> None:
+    rows = training_frame(800)
+    newest = rows["cutoff"].max()
+    often, seldom = pl.int_range(pl.len()) % 5 > 0, pl.int_range(pl.len()) % 5 == 0
+    is_active = often if is_steady else pl.when(pl.col("cutoff") == newest).then(seldom).otherwise(often)
+    rows = rows.with_columns(is_active=is_active)
+    _, test = split_out_of_time(rows, horizon_days=28)
+    rehearsal = rehearse(rows, test, np.full(test.height, 0.5), build=_Half, horizon_days=28, seed=1)
+    assert rehearsal.was_possible
+    assert rehearsal.way == way
+
+
+def test_a_single_older_window_gives_no_rehearsal() -> None:
+    rows = training_frame(300, n_cutoffs=3)
+    _, test = split_out_of_time(rows, horizon_days=28)
+    rehearsal = rehearse(rows, test, np.full(test.height, 0.4), build=_Half, horizon_days=28, seed=1)
+    assert (rehearsal.way, rehearsal.was_possible) == ("none", False)

@@ -2,7 +2,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from dagster_project.models.activity import CANDIDATES, ActivityModel, Candidate, Probabilities
+from dagster_project.models.activity import ActivityModel, CandidateError, FitSetup, Probabilities
+from dagster_project.models.candidates import CANDIDATES, Candidate
+from dagster_project.models.cutoffs import split_out_of_time
 from dagster_project.models.evaluation import Evaluation, choose_winner, evaluate_candidates
 from dagster_project.models.metrics import resample_weights
 
@@ -23,7 +25,7 @@ def test_recency_ships_when_only_recency_matters() -> None:
 
 def test_a_challenger_ships_when_another_feature_matters_much() -> None:
     evaluation = evaluated(training_frame(1500, interest_effect=2.0))
-    assert evaluation.winner in {"logistic", "boosting"}
+    assert evaluation.winner in {"logistic", "boosting", "hazard", "blend"}
     assert evaluation.decided_on == "lapsed"
     lapsed = evaluation.evaluations.filter(population="lapsed")
     losses = dict(lapsed.select("candidate", "log_loss").iter_rows())
@@ -76,7 +78,7 @@ def test_no_model_sees_the_window_it_is_judged_on() -> None:
         def predict(self, features: pl.DataFrame) -> Probabilities:
             return np.full(features.height, 0.5)
 
-    def build(_seed: int) -> ActivityModel:
+    def build(_setup: FitSetup) -> ActivityModel:
         return Spy()
 
     training = training_frame(100)
@@ -97,3 +99,49 @@ def test_a_gain_within_the_noise_does_not_ship() -> None:
     losses = {"recency": np.full(400, 0.6), "challenger": 0.6 - noise}
     weights = resample_weights(400, n_resamples=100, seed=1)
     assert choose_winner(losses, weights=weights)[0] == "recency"
+
+
+def test_a_tie_goes_to_the_model_that_brings_a_curve() -> None:
+    losses = {"recency": np.full(50, 0.6), "logistic": np.full(50, 0.5), "blend": np.full(50, 0.5004)}
+    weights = resample_weights(50, n_resamples=20, seed=1)
+    assert choose_winner(losses, weights=weights, curves=("blend",))[0] == "blend"
+    assert choose_winner(losses, weights=weights)[0] == "logistic"
+    assert choose_winner(losses | {"blend": np.full(50, 0.5006)}, weights=weights, curves=("blend",))[0] == "logistic"
+
+
+def test_a_candidate_that_cannot_be_fitted_is_named_and_left_out() -> None:
+    def build(_setup: FitSetup) -> ActivityModel:
+        raise CandidateError("nothing to hold on to", fix="nothing")
+
+    evaluation = evaluated(training_frame(300), candidates=(CANDIDATES[0], Candidate("broken", "broken", build)))
+    assert dict(evaluation.failures) == {"broken": "nothing to hold on to"}
+    assert set(evaluation.evaluations["candidate"]) == {"recency"}
+
+
+def test_too_few_returns_leave_the_lapsed_to_recency_and_say_so() -> None:
+    is_return = pl.col("is_lapsed") & (pl.col("interest") > 1.5)
+    training = training_frame(1500, interest_effect=2.0).with_columns(
+        is_active=pl.when("is_lapsed").then(is_return).otherwise("is_active")
+    )
+    evaluation = evaluated(training)
+    assert evaluation.decided_on == "lapsed"
+    assert evaluation.winner == "recency"
+    assert evaluation.winner_others == "blend"
+    assert "returns of lapsed users to learn from, a model of them needs 100" in evaluation.reason
+
+
+def test_a_log_younger_than_a_horizon_is_judged_on_users_held_out() -> None:
+    training = training_frame(900).with_columns(tenure_days=pl.lit(HORIZON_DAYS - 1))
+    evaluation = evaluated(training)
+    assert "judged on held-out users" in evaluation.reason
+    assert 0 < evaluation.test["user_id"].n_unique() < 500
+    assert evaluation.test["cutoff"].n_unique() == 1
+
+
+def test_learning_rows_know_nothing_later_than_the_judged_cutoff() -> None:
+    followed = training_frame(50).with_columns(
+        next_active_in_days=pl.lit(60, dtype=pl.Int32), follow_up_days=pl.lit(70, dtype=pl.Int32)
+    )
+    learn, _ = split_out_of_time(followed, horizon_days=HORIZON_DAYS)
+    assert sorted(set(learn["follow_up_days"])) == [28, 42]
+    assert learn["next_active_in_days"].null_count() == learn.height

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from dagster_project.errors import WinbackError
+from dagster_project.models.candidates import CANDIDATES
 from dagster_project.models.night import ModelNight, ModelSpec, fit_night
 
 from .simulated import AS_OF, HORIZON_DAYS, spells_frame, stages_of, training_frame, users_now
@@ -52,6 +54,8 @@ def assert_sane(night: ModelNight) -> None:
     back = night.scores.drop_nulls("p_return")
     assert back.filter(pl.col("p_return").is_between("p_return_low", "p_return_high")).height == back.height
     assert back["expected_return_on"].is_between(AS_OF + timedelta(days=1), AS_OF + timedelta(days=28)).all()
+    early, late = back["expected_return_low_on"], back["expected_return_high_on"]
+    assert ((early <= back["expected_return_on"]) & (back["expected_return_on"] <= late)).all()
     json.dumps(night.metrics, allow_nan=False)
 
 
@@ -73,6 +77,10 @@ def test_every_user_has_a_row_and_only_the_churned_a_return(night: ModelNight) -
             "expected_events": pl.Float64,
             "expected_value": pl.Float64,
             "value_if_returned": pl.Float64,
+            "expected_return_low_on": pl.Date,
+            "expected_return_high_on": pl.Date,
+            "relapse_probability": pl.Float64,
+            "second_lifetime_value": pl.Float64,
         }
     )
     assert_sane(night)
@@ -138,7 +146,10 @@ def test_the_notes_say_what_ships_and_why(night: ModelNight) -> None:
 @pytest.mark.parametrize("is_active", [True, False])
 def test_one_kind_of_outcome_alone_is_refused_and_scored(is_active: bool) -> None:
     training = training_frame(150).with_columns(
-        is_active=pl.lit(is_active), n_active_days_next=pl.lit(int(is_active)), amount_next=pl.lit(0.0)
+        is_active=pl.lit(is_active),
+        n_active_days_next=pl.lit(int(is_active)),
+        amount_next=pl.lit(0.0),
+        next_active_in_days=pl.lit(3 if is_active else None, dtype=pl.Int32),
     )
     night = night_of(training, users_now(150))
     assert night.winner == "base_rate"
@@ -152,7 +163,7 @@ def test_no_past_at_all_still_gives_numbers_and_says_so() -> None:
     fallback = "the timing of returns follows the one curve of all lapsed users"
     night = night_of(training_frame(3).clear(), users_now(3), spells=spells_frame(3).clear())
     assert night.notes == (
-        "No past day has a closed window of 28 days and enough log before it.",
+        "The log is shorter than 1.5 horizons of 28 days: no past day has a closed window and enough log before it.",
         "Until then everyone is taken to keep their past pace.",
         f"Only 0 returns were seen, a Cox model needs 20: {fallback}.",
     )
@@ -185,3 +196,47 @@ def test_an_open_training_window_is_refused() -> None:
 def test_an_absent_column_is_named_with_its_frame() -> None:
     with pytest.raises(WinbackError, match="training frame lacks silence_days, is_lapsed"):
         night_of(training_frame(5).drop("silence_days", "is_lapsed"), users_now(5))
+
+
+def test_an_event_on_the_cutoff_itself_is_refused() -> None:
+    early = training_frame(5).with_columns(next_active_in_days=pl.lit(0, dtype=pl.Int32))
+    with pytest.raises(WinbackError, match="20 training rows have their next core event on or before the cutoff"):
+        night_of(early, users_now(5))
+
+
+def test_where_a_hazard_ships_every_user_has_their_own_curve() -> None:
+    candidates = tuple(c for c in CANDIDATES if c.name in ("recency", "hazard"))
+    training = training_frame(1500, interest_effect=2.0)
+    now = users_now(400, interest_effect=2.0)
+    spec = replace(SPEC, candidates=candidates)
+    night = fit_night(training, now, stages_of(now), spells_frame(200), spec=spec)
+    assert night.winner == "hazard"
+    assert night.metrics["return_clock"] == "own_hazard"
+    scores = night.scores.drop_nulls("p_return")
+    at_horizon = night.return_curves.filter(day=HORIZON_DAYS)["p_returned"]
+    np.testing.assert_allclose(at_horizon.to_numpy(), scores["p_return"].to_numpy())
+    halfway = night.return_curves.filter(day=14)["p_returned"] / at_horizon
+    assert halfway.n_unique() > 100
+    assert (
+        night.return_curves.sort("user_id", "day")
+        .select(
+            (pl.col("p_returned").diff().over("user_id").fill_null(0) >= 0).all() & (pl.col("p_returned") <= 1).all()
+        )
+        .item()
+    )
+    assert_sane(night)
+
+
+def test_one_stage_only_is_scored_all_the_same() -> None:
+    now = users_now(200)
+    everyone = stages_of(now).with_columns(stage=pl.lit("churned_mid"), is_churned=pl.lit(True))
+    night = night_of(training_frame(300), now, stages=everyone)
+    assert night.scores["p_return"].null_count() == 0
+    assert_sane(night)
+
+
+def test_the_shipped_model_stands_in_the_evaluation(night: ModelNight) -> None:
+    shipped = night.evaluations.filter(candidate="shipped", population="all").to_dicts()[0]
+    recency = night.evaluations.filter(candidate="recency", population="all").to_dicts()[0]
+    assert shipped["n"] == 500
+    assert shipped["auc"] == recency["auc"]

@@ -17,7 +17,7 @@ def test_enough_data_lacks_nothing() -> None:
 
 def test_no_cutoff_is_said_in_words() -> None:
     assert shortfalls(training_frame(5).clear(), horizon_days=28) == (
-        "No past day has a closed window of 28 days and enough log before it.",
+        "The log is shorter than 1.5 horizons of 28 days: no past day has a closed window and enough log before it.",
     )
 
 

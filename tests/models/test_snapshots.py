@@ -49,3 +49,17 @@ def test_a_spell_lasts_until_the_return_or_is_censored_at_the_night() -> None:
         ("b", "churned_early", 19, True),
         ("c", "churned_late", 60, False),
     ]
+
+
+def test_the_next_event_counts_from_the_cutoff_and_a_longer_look_sees_further() -> None:
+    features = with_lapse(FEATURES, STAGES)
+    within = labelled_snapshot(features, OUTCOMES, cutoff=date(2024, 1, 1))
+    assert within["next_active_in_days"].to_list() == [2, 19, None]
+    assert within["follow_up_days"].to_list() == [None, None, None]
+    later = pl.DataFrame(
+        {"user_sk": [1, 2, 3], "first_active_on": [date(2024, 1, 3), date(2024, 1, 20), date(2024, 2, 10)]}
+    )
+    beyond = labelled_snapshot(features, OUTCOMES, cutoff=date(2024, 1, 1), later=later, follow_up_days=60)
+    assert beyond["next_active_in_days"].to_list() == [2, 19, 40]
+    assert beyond["follow_up_days"].to_list() == [60, 60, 60]
+    assert beyond["is_active"].to_list() == [True, True, False]

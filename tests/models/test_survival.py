@@ -8,10 +8,9 @@ from dagster_project.errors import WinbackError
 from dagster_project.models.survival import (
     ReturnClock,
     fit_cox,
-    half_return_days,
     kaplan_meier_curves,
-    return_curves,
 )
+from dagster_project.models.timing import SharedTiming, return_curves, return_days
 
 from .simulated import spells_frame
 
@@ -90,7 +89,7 @@ def test_where_cox_cannot_be_fitted_one_curve_serves_and_says_why(frame: pl.Data
 def test_the_curve_at_the_horizon_is_p_return_and_never_falls() -> None:
     clock = fit_cox(spells_frame(800), horizon_days=H)
     users = pl.DataFrame({"user_sk": [9, 8], "user_id": ["b", "a"], "p_return": [0.05, 0.6]})
-    curves = return_curves(clock, users, horizon_days=H, days=(7, 14, 28, 56, 182))
+    curves = return_curves(SharedTiming(clock, horizon_days=H), users, days=(7, 14, 28, 56, 182))
     assert curves["user_id"].to_list() == ["a"] * 4 + ["b"] * 4
     assert curves.filter(day=H)["p_returned"].to_list() == pytest.approx([0.6, 0.05])
     for _, curve in curves.group_by("user_id"):
@@ -107,7 +106,7 @@ def test_half_of_p_return_is_reached_on_the_day_named_and_not_before(p: list[flo
     hazard = np.concatenate([[0.0], np.cumsum(np.array(jumps) + 1e-6)])
     clock = ReturnClock("cox", pl.DataFrame(), hazard, None)
     probability = np.array(p)
-    days = half_return_days(clock, probability, horizon_days=H)
+    days = return_days(SharedTiming(clock, horizon_days=H), probability, part=0.5)
     assert ((days >= 1) & (days <= H)).all()
     share = hazard / hazard[H]
     assert (1 - (1 - probability) ** share[days] >= probability / 2 - 1e-9).all()
@@ -116,7 +115,8 @@ def test_half_of_p_return_is_reached_on_the_day_named_and_not_before(p: list[flo
 
 def test_a_steady_hazard_halves_a_small_chance_midway() -> None:
     clock = fit_cox(spells(*[("a", 60, False)] * 3), horizon_days=H)
-    assert half_return_days(clock, np.array([1e-6, 0.9]), horizon_days=H).tolist() == [14, 8]
+    timing = SharedTiming(clock, horizon_days=H)
+    assert return_days(timing, np.array([1e-6, 0.9]), part=0.5).tolist() == [14, 8]
 
 
 def test_a_negative_duration_is_refused() -> None:

@@ -15,7 +15,13 @@ from dagster_project.lake.duck import connect, frame
 from dagster_project.lake.sql_model import load_models
 
 MODELS = load_models()
-VALUES = {"core_events": ["buy"], "counts_all": False, "as_of": date(2024, 1, 1), "window_days": 0}
+VALUES = {
+    "core_events": ["buy"],
+    "counts_all": False,
+    "as_of": date(2024, 1, 1),
+    "window_days": 0,
+    "timezone": "Europe/Berlin",
+}
 Rows = list[dict[str, Any]]
 
 
