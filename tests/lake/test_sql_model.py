@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from dagster_project.errors import SqlModelError
-from dagster_project.lake.sql_model import ColumnDoc, SqlModel, load_model, load_models,
-    sql_root, parse_test
+from dagster_project.lake.sql_model import ColumnDoc, SqlModel, load_model, load_models, parse_test, sql_root
 
 GOOD = """-- One row per user: how long the user has been
 -- silent.
