@@ -61,6 +61,11 @@ class Project:
         return Lake(self.settings.data_dir / "lake")
 
     @property
+    def kept_models(self) -> Path:
+        """The folder of the models of past nights. Only this program may write to it: they are unpickled."""
+        return self.settings.data_dir / "models"
+
+    @property
     def first_night(self) -> date:
         """The first day that can be an `as_of`."""
         return self.settings.first_as_of or EARLIEST_NIGHT

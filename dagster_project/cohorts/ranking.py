@@ -91,16 +91,24 @@ _FACTS_OF_USERS = {
 
 
 def rank_cohorts(
-    exported: pl.DataFrame, candidates: pl.DataFrame, *, catalogue: Catalogue, default_locale: str = "en"
+    exported: pl.DataFrame,
+    candidates: pl.DataFrame,
+    *,
+    catalogue: Catalogue,
+    default_locale: str = "en",
+    moved_by: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """One row per user to contact, `rank` 1 first: by `expected_profit` falling, then `user_id`.
 
     `exported` comes from `decide`; `candidates` gives each user's stage, numbers and locale. A locale that
-    has no templates becomes `default_locale`. Columns that nothing fills yet are there and null.
+    has no templates becomes `default_locale`. `moved_by` (user_id, sentence) is added to the explanation.
+    Columns that nothing fills yet are there and null.
     """
     known = candidates.select("user_sk", *_facts(candidates, _FACTS_OF_CONTACTS))
+    told = pl.DataFrame(schema={"user_id": pl.String, "sentence": pl.String}) if moved_by is None else moved_by
     return (
         exported.join(known, on="user_sk", how="left")
+        .join(told, on="user_id", how="left")
         .sort("expected_profit", "user_id", descending=[True, False])
         .with_row_index("rank", offset=1)
         .with_columns(
@@ -109,7 +117,7 @@ def rank_cohorts(
             _per_strategy({one.id: one.dose.max_touches for one in catalogue.strategies}).alias("max_touches"),
             _per_strategy({one.id: _offer(one) for one in catalogue.strategies}).alias("offer"),
             _template_id(catalogue).alias("template_id"),
-            _explanation(catalogue).alias("explanation"),
+            pl.concat_str(_explanation(catalogue), "sentence", separator=" ", ignore_nulls=True).alias("explanation"),
         )
         .select([pl.col(name).cast(dtype) for name, dtype in COHORTS.items()])
     )

@@ -2,6 +2,25 @@
 
 from dagster_project.lake.table_doc import table_doc
 
+EXPLANATIONS = table_doc(
+    "cohorts.explanations",
+    """
+One row per user to contact and feature: what moved the user's score most, the strongest first.
+
+grain: user_id, position
+tests: not_null user_id, position, feature, effect_log_odds; unique user_id, position; position between 1 and 3
+columns:
+  user_id: the user's own id
+  position: 1 is the strongest
+  feature: column of marts.user_features
+  value: the user's own
+  typical: of the lapsed that the model learned from
+  effect_log_odds: own less typical; above zero the user's value raises the chance of a return
+
+One feature is put at its typical value at a time, all else left as it is: not what would happen if it changed.
+""",
+)
+
 CONTACTS = table_doc(
     "cohorts.contacts",
     """

@@ -7,21 +7,49 @@ import dagster as dg
 import polars as pl
 
 from dagster_project.cohorts.ranking import every_user, rank_cohorts
-from dagster_project.cohorts.tables import CONTACTS, USERS
-from dagster_project.defs.frame_tables import frame_assets
+from dagster_project.cohorts.tables import CONTACTS, EXPLANATIONS, USERS
+from dagster_project.defs.frame_tables import frame_asset, frame_assets
 from dagster_project.lake.table_doc import Documented
 from dagster_project.lifecycle.tables import STAGES
 from dagster_project.models.contracts.tables import SCORES as CONTRACT_SCORES
-from dagster_project.models.tables import SCORES
+from dagster_project.models.explanations import EXPLANATION_SCHEMA, explain_scores
+from dagster_project.models.features import sample_rows, usable_features
+from dagster_project.models.keeping import load_model
+from dagster_project.models.snapshots import with_lapse
+from dagster_project.models.tables import SCORES, VERDICTS
+from dagster_project.models.wording import in_plain_order, in_words
 from dagster_project.project import Project
 from dagster_project.reach.tables import CONTACT_POINTS
 from dagster_project.strategy.tables import EXPORTED, HOLDOUT
+
+REFERENCE_ROWS = 20_000  # enough to tell what is typical; more only cost time
+
+
+def make_explanations(project: Project, as_of: date) -> pl.DataFrame:
+    """The features that moved each exported user's score, by the night's own model."""
+    key = project.read("models.verdicts", as_of=as_of)["model_key"][0]
+    training = project.read("models.training_snapshots", as_of=as_of)
+    reference = sample_rows(training.filter("is_lapsed"), max_rows=REFERENCE_ROWS, seed=project.settings.seed)
+    exported = project.read("strategy.exported", as_of=as_of)
+    if key is None or reference.is_empty() or exported.is_empty():
+        return EXPLANATION_SCHEMA.to_frame()
+    model, _ = load_model(project.kept_models, key)
+    features = with_lapse(
+        project.read("marts.user_features", as_of=as_of), project.read("lifecycle.stages", as_of=as_of)
+    )
+    users = features.filter(pl.col("user_id").is_in(exported["user_id"].implode()))
+    return explain_scores(model, users, reference, columns=in_plain_order(usable_features(reference)))
 
 
 def make_cohorts(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]:
     """The ranked list and the table of everybody."""
     candidates = project.candidates(as_of)
-    contacts = rank_cohorts(project.read("strategy.exported", as_of=as_of), candidates, catalogue=project.catalogue)
+    contacts = rank_cohorts(
+        project.read("strategy.exported", as_of=as_of),
+        candidates,
+        catalogue=project.catalogue,
+        moved_by=in_words(project.read("cohorts.explanations", as_of=as_of)),
+    )
     users = every_user(
         candidates,
         contacts,
@@ -36,4 +64,10 @@ def make_cohorts(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]:
 def cohorts() -> dg.Definitions:
     """Every table of the layer."""
     reads: list[Documented | str] = ["marts.users", STAGES, SCORES, CONTRACT_SCORES, CONTACT_POINTS, EXPORTED, HOLDOUT]
-    return dg.Definitions(assets=[frame_assets([CONTACTS, USERS], make_cohorts, reads=reads)])
+    explained = frame_asset(
+        EXPLANATIONS,
+        make_explanations,
+        reads=[EXPORTED, STAGES, VERDICTS, "marts.user_features"],
+    )
+    lists = frame_assets([CONTACTS, USERS], make_cohorts, reads=[*reads, EXPLANATIONS])
+    return dg.Definitions(assets=[explained, lists])

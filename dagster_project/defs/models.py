@@ -12,11 +12,14 @@ from dagster_project.lake.sql_model import load_models
 from dagster_project.lifecycle import assign_stages
 from dagster_project.lifecycle.tables import PARAMETERS, STAGES
 from dagster_project.models.cutoffs import training_cutoffs
-from dagster_project.models.night import ModelSpec, fit_night
+from dagster_project.models.features import usable_features
+from dagster_project.models.keeping import ModelCard, keep_model
+from dagster_project.models.night import ModelNight, ModelSpec, fit_night
 from dagster_project.models.returns import past_returns
 from dagster_project.models.snapshots import OUTCOME_SCHEMA, SPELL_SCHEMA, labelled_snapshot, return_spells, with_lapse
 from dagster_project.models.tables import NIGHT_TABLES, PAST_RETURNS, RETURN_SPELLS, training_snapshots
 from dagster_project.project import Project
+from dagster_project.settings import settings_hash
 
 FEATURES, OUTCOMES, USERS = "marts.user_features", "marts.user_outcomes", "marts.users"
 LONGEST_FOLLOW_UP_DAYS = 365
@@ -93,8 +96,9 @@ def make_night(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]:
         max_training_rows=project.settings.models.max_training_rows,
         value_per_active_day=project.settings.value.value_per_active_day,
     )
+    training = project.read("models.training_snapshots", as_of=as_of)
     night = fit_night(
-        project.read("models.training_snapshots", as_of=as_of),
+        training,
         with_lapse(project.read(FEATURES, as_of=as_of), stages),
         stages,
         project.read("models.return_spells", as_of=as_of),
@@ -105,12 +109,31 @@ def make_night(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]:
         {
             "as_of": [as_of],
             "winner": [night.winner],
+            "model_key": pl.Series([keep(project, night, training, spec=spec)], dtype=pl.String),
             "notes": [json.dumps(night.notes, ensure_ascii=False)],
             "metrics": [json.dumps(night.metrics, ensure_ascii=False, sort_keys=True)],
         }
     )
     made = {doc.table.split(".")[1]: getattr(night, doc.table.split(".")[1], verdict) for doc in NIGHT_TABLES}
     return {f"models.{name}": frame for name, frame in made.items()}
+
+
+def keep(project: Project, night: ModelNight, training: pl.DataFrame, *, spec: ModelSpec) -> str | None:
+    """The key under which the night's model is kept, with all that made it; None if there is none."""
+    if night.model is None:
+        return None
+    card = ModelCard(
+        name=night.winner,
+        trained_as_of=spec.as_of,
+        horizon_days=spec.horizon_days,
+        cutoffs=tuple(training["cutoff"].unique().sort()),
+        features=usable_features(training),
+        seed=spec.seed,
+        settings_hash=settings_hash(project.settings),
+        data_hash=project.data_hash(spec.as_of),
+        metrics=night.metrics,
+    )
+    return keep_model(project.kept_models, night.model, card=card).key
 
 
 def evaluation_facts(evaluations: pl.DataFrame) -> dict[str, float]:

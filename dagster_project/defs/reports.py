@@ -31,6 +31,7 @@ FRAME_TABLES: tuple[Documented, ...] = (
     strategy_tables.EXPORTED,
     strategy_tables.HOLDOUT,
     strategy_tables.SUPPRESSED,
+    cohort_tables.EXPLANATIONS,
     cohort_tables.CONTACTS,
     cohort_tables.USERS,
 )

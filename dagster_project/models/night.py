@@ -11,7 +11,7 @@ import polars as pl
 
 from dagster_project.errors import WinbackError
 from dagster_project.models import survival
-from dagster_project.models.activity import Probabilities
+from dagster_project.models.activity import ActivityModel, Probabilities
 from dagster_project.models.calibration import return_intervals
 from dagster_project.models.cutoffs import newest_cutoff, require_closed_windows, split_out_of_time
 from dagster_project.models.evaluation import EVALUATION_SCHEMA, RELIABILITY_SCHEMA
@@ -57,7 +57,8 @@ class ModelNight:
     """The night's answers. `scores` has one row per row of stages, sorted by user_id.
 
     `winner` is the candidate that ships, or "base_rate" where the data could not carry one;
-    `notes` says in plain sentences what was decided and what is missing. `metrics` is ready for JSON.
+    `notes` says in plain sentences what was decided and what is missing. `metrics` is ready for JSON. `model` is
+    what gave the probabilities, before recalibration; null where plain rates had to serve.
     """
 
     scores: pl.DataFrame
@@ -72,6 +73,7 @@ class ModelNight:
     winner: str
     notes: tuple[str, ...]
     metrics: dict[str, Any]
+    model: ActivityModel | None
 
 
 def fit_night(
@@ -130,6 +132,7 @@ def fit_night(
         winner=shipping.winner,
         notes=notes,
         metrics=night_metrics(evaluation, value_evaluation, facts=facts),
+        model=shipping.model,
     )
 
 

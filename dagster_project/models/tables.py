@@ -255,6 +255,7 @@ tests: not_null as_of, winner
 columns:
   as_of (date): the night
   winner: the candidate that ships; base_rate where the data could not carry one
+  model_key: names the model's card and file in the folder of kept models; null where plain rates had to serve
   notes (JSON): what was decided and what is missing, one sentence each
   metrics (JSON): every figure of the evaluation
 """,

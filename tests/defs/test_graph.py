@@ -82,6 +82,7 @@ ASSETS = [
     "strategy/holdout",
     "strategy/suppressed",
     "cohorts/contacts",
+    "cohorts/explanations",
     "cohorts/users",
     "reports/night_files",
     "reports/warehouse",
