@@ -101,6 +101,26 @@ def check(config: Path | None) -> None:
 
 @main.command()
 @config_option
+@click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), required=True, help="First night.")
+@click.option("--to", "last", type=click.DateTime(["%Y-%m-%d"]), required=True, help="Last night at the latest.")
+@click.option(
+    "--every", "every_days", type=click.IntRange(1), default=28, show_default=True, help="Days between nights."
+)
+@told_plainly
+def backtest(config: Path | None, first: datetime, last: datetime, every_days: int) -> None:
+    """Run past nights as they would have been, and draw how the models did. Nobody is treated: no ledger is written."""
+    from dagster_project.backtest import write_backtest
+    from dagster_project.models.backtest import backtest_nights
+
+    project = open_project(config)
+    nights = backtest_nights(first.date(), last.date(), every_days=every_days)
+    for night in nights:
+        run_night(project, night, is_backtest=True)
+    click.echo(f"\n{write_backtest(project, nights, every_days=every_days)}  how each model did, night by night")
+
+
+@main.command()
+@config_option
 @click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True)
 @told_plainly
 def ui(config: Path | None, port: int) -> None:
@@ -136,7 +156,7 @@ def open_project(config: Path | None) -> "Project":
     return Project.load(path)
 
 
-def run_night(project: "Project", as_of: date | None) -> None:
+def run_night(project: "Project", as_of: date | None, *, is_backtest: bool = False) -> None:
     """Run the nightly job with a progress display, and tell what came of it."""
     from rich.console import Console
 
@@ -146,14 +166,15 @@ def run_night(project: "Project", as_of: date | None) -> None:
     console.print(
         f"night of {night} (the last day that it sees), settings {os.environ[SETTINGS_VARIABLE]}", soft_wrap=True
     )
-    error = run_with_progress(console, project, night)
+    error = run_with_progress(console, project, night, is_backtest=is_backtest)
     if error is not None:
         problem, _, fix = error.partition("\n  fix: ")
         raise WinbackError(problem, fix=fix or f"see the run in winback ui; nothing of {night} was published by it")
-    tell_files(console, project, night)
+    if not is_backtest:
+        tell_files(console, project, night)
 
 
-def run_with_progress(console: Any, project: "Project", night: date) -> str | None:
+def run_with_progress(console: Any, project: "Project", night: date, *, is_backtest: bool) -> str | None:
     """The error of the run, or None."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -166,7 +187,8 @@ def run_with_progress(console: Any, project: "Project", night: date) -> str | No
         def on_step(layer: str, n_done: int, n_steps: int) -> None:
             progress.update(task, description=layer, completed=n_done, total=n_steps)
 
-        return launch(night, data_dir=project.settings.data_dir, on_step=on_step).error
+        data_dir = project.settings.data_dir
+        return launch(night, data_dir=data_dir, on_step=on_step, is_backtest=is_backtest).error
 
 
 def tell_files(console: Any, project: "Project", night: date) -> None:

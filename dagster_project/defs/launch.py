@@ -13,6 +13,8 @@ from pathlib import Path
 
 import dagster as dg
 
+from dagster_project.defs.strategy import BACKTEST_TAG
+
 INSTANCE = """\
 # Written once by winback; change it as you like.
 telemetry:
@@ -57,8 +59,11 @@ def make_home(data_dir: Path) -> Path:
     return home
 
 
-def run_night(as_of: date, *, data_dir: Path, on_step: OnStep) -> Outcome:
-    """Run the job for one night. `on_step(layer, n_done, n_steps)` is called as steps end."""
+def run_night(as_of: date, *, data_dir: Path, on_step: OnStep, is_backtest: bool = False) -> Outcome:
+    """Run the job for one night. `on_step(layer, n_done, n_steps)` is called as steps end.
+
+    A backtest treats nobody: it leaves the ledger as it is.
+    """
     from dagster_project.definitions import defs  # which loads this module with all others of the folder
 
     os.environ["DAGSTER_HOME"] = str(make_home(data_dir))
@@ -71,6 +76,7 @@ def run_night(as_of: date, *, data_dir: Path, on_step: OnStep) -> Outcome:
             instance=instance,
             raise_on_error=False,
             run_id=run_id,
+            tags={BACKTEST_TAG: "true"} if is_backtest else None,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
         return Outcome(run_id=run_id, error=None if result.success else first_error(result))

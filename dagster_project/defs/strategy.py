@@ -19,6 +19,7 @@ from dagster_project.strategy.ledger import last_contacts, may_write
 from dagster_project.strategy.tables import ASSIGNMENTS, EXPORTED, HOLDOUT, SUPPRESSED
 
 BACKFILL_TAG = "dagster/backfill"
+BACKTEST_TAG = "winback/backtest"
 PROPOSED = "strategy.proposed_assignments"
 
 
@@ -55,7 +56,7 @@ def ledger_asset() -> dg.AssetsDefinition:
         project, as_of = winback.project, as_of_date(context)
         made = project.read(PROPOSED, as_of=as_of)
         yield from audited(ASSIGNMENTS, made)
-        is_backtest = BACKFILL_TAG in context.run.tags
+        is_backtest = not {BACKFILL_TAG, BACKTEST_TAG}.isdisjoint(context.run.tags)
         if may_write(list(project.lake.index(ASSIGNMENTS.table)), as_of=as_of, is_backtest=is_backtest):
             project.write(ASSIGNMENTS.table, made, as_of=as_of)
             yield written(ASSIGNMENTS, made, facts=arm_facts)

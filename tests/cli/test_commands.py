@@ -166,6 +166,27 @@ def test_from_an_empty_folder_to_a_night(winback: Winback, tmp_path: Path, monke
     assert manifest["files"]["users.parquet"]["n_rows"] == 8
 
 
+def test_a_backtest_draws_its_nights_and_writes_no_ledger(winback: Winback, tmp_path: Path) -> None:
+    settings = small(tmp_path)
+    dates = ("--from", "2024-03-01", "--to", "2024-03-25", "--every", "24")
+
+    told = winback("backtest", "--config", settings, *dates)
+
+    page = tmp_path / "reports" / "backtest" / "index.html"
+    assert told.code == 0, told.err
+    assert told.out.splitlines()[-1] == f"{page}  how each model did, night by night"
+    assert "every one of them lacked the history" in page.read_text(encoding="utf-8")
+    assert not (tmp_path / "data" / "lake" / "strategy" / "assignments").exists()
+    assert sorted(path.name for path in (tmp_path / "reports").glob("2024-*")) == ["2024-03-01", "2024-03-25"]
+
+
+def test_a_backtest_that_ends_before_it_begins_is_refused(winback: Winback, tmp_path: Path) -> None:
+    told = winback("backtest", "--config", small(tmp_path), "--from", "2024-03-02", "--to", "2024-03-01")
+
+    assert told.code == 1
+    assert "swap --from and --to" in told.err
+
+
 def test_init_does_not_overwrite(winback: Winback, tmp_path: Path) -> None:
     settings = small(tmp_path)
 
