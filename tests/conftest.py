@@ -1,13 +1,24 @@
 """Fixtures that tests of several packages share."""
 
 import os
-from collections.abc import Generator
+import shutil
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from workbench import Workbench
 
 REPOSITORY = Path(__file__).parent.parent
+CHROMIUM_ARGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 @pytest.fixture
@@ -22,6 +33,21 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"REAL DATA NOT TESTED: there is no folder {folder}; set WINBACK_REAL_DATA to where it lies")
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Debian's Chromium without a window, for one module: while it is open its event loop is in Dagster's way."""
+    executable = shutil.which("chromium")
+    if executable is None:
+        pytest.skip("NOT LOOKED AT: no `chromium` on this machine, so no page was opened (apt-get install chromium)")
+    api = pytest.importorskip(
+        "playwright.sync_api", reason="NOT LOOKED AT: playwright is not installed (pip install playwright)"
+    )
+    with api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_ARGS)
+        yield chromium
+        chromium.close()
 
 
 @pytest.hookimpl(wrapper=True)

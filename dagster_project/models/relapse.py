@@ -14,6 +14,7 @@ import polars as pl
 
 from dagster_project.errors import WinbackError
 from dagster_project.models.returns import SHORTEST_GAP_ON_RECORD_DAYS
+from dagster_project.models.survival import COX_SCHEMA
 from dagster_project.models.value import ValueModel, numbers
 
 if TYPE_CHECKING:
@@ -34,17 +35,6 @@ COVARIATES: tuple[tuple[str, str], ...] = (
     ("log_returns_before", "n_returns_before"),
 )
 OFFER = "came_by_offer"
-
-RELAPSE_SUMMARY_SCHEMA = pl.Schema(
-    {
-        "covariate": pl.String,
-        "coef": pl.Float64,
-        "hr": pl.Float64,
-        "low": pl.Float64,
-        "high": pl.Float64,
-        "p": pl.Float64,
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -120,7 +110,7 @@ def fit_relapse(returns: pl.DataFrame) -> RelapseModel:
     seen = f"{told.height} returns older than a churn threshold and {n_relapses} relapses were seen"
     if told.height < FEWEST_RETURNS or n_relapses == 0:
         note = f"Only {seen}: no relapse probability is given (at least {FEWEST_RETURNS} returns are needed)."
-        return RelapseModel("refused", np.empty(0), {}, RELAPSE_SUMMARY_SCHEMA.to_frame(), note)
+        return RelapseModel("refused", np.empty(0), {}, COX_SCHEMA.to_frame(), note)
     if told.height < FEWEST_RETURNS_FOR_COX or n_relapses < FEWEST_RELAPSES_FOR_COX:
         return _kaplan_meier(told, why=f"Only {seen}")
     design = _design(told.sort("user_id", "returned_on"))
@@ -195,7 +185,7 @@ def _kaplan_meier(told: pl.DataFrame, *, why: str) -> RelapseModel:
     fitter = KaplanMeierFitter().fit(told["engaged_days"].to_numpy(), told["relapsed"].to_numpy())
     survival = np.maximum(_by_day(fitter.survival_function_), 1e-6)
     note = f"{why}: everyone who is back gets the one curve of all."
-    return RelapseModel("kaplan_meier", np.abs(np.log(survival)), {}, RELAPSE_SUMMARY_SCHEMA.to_frame(), note)
+    return RelapseModel("kaplan_meier", np.abs(np.log(survival)), {}, COX_SCHEMA.to_frame(), note)
 
 
 def _cox(design: pl.DataFrame, names: list[str], *, told: pl.DataFrame) -> RelapseModel:
@@ -233,6 +223,6 @@ def _summary(summary: "pd.DataFrame") -> pl.DataFrame:
     values = dict(
         zip(("coef", "hr", "low", "high", "p"), (summary[s].to_numpy(dtype=float) for s in sources), strict=True)
     )
-    return pl.DataFrame(
-        {"covariate": [str(name) for name in summary.index], **values}, schema=RELAPSE_SUMMARY_SCHEMA
-    ).sort("covariate")
+    return pl.DataFrame({"covariate": [str(name) for name in summary.index], **values}, schema=COX_SCHEMA).sort(
+        "covariate"
+    )

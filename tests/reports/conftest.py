@@ -1,23 +1,11 @@
-"""A small literal night, and headless Chromium to look at its page."""
+"""A small literal night."""
 
-import shutil
-from collections.abc import Iterator
 from datetime import date, timedelta
 
 import polars as pl
 import pytest
 
 from dagster_project.reports import ReportContent
-
-CHROMIUM_ARGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 STAGE_ROWS = [
     # stage, phase, users, churn factor, days silent
@@ -77,21 +65,6 @@ def night() -> ReportContent:
             "subscriptions: no contract end.",
         ),
     )
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[object]:
-    """Debian's Chromium without a window; skips loudly where it or playwright is absent."""
-    executable = shutil.which("chromium")
-    if executable is None:
-        pytest.skip("NOT LOOKED AT: no `chromium` on this machine, so no page was opened (apt-get install chromium)")
-    api = pytest.importorskip(
-        "playwright.sync_api", reason="NOT LOOKED AT: playwright is not installed (pip install playwright)"
-    )
-    with api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_ARGS)
-        yield chromium
-        chromium.close()
 
 
 def _stages() -> pl.DataFrame:

@@ -33,21 +33,12 @@ from dagster_project.models.contracts.scoring import (
     score_users,
 )
 from dagster_project.models.report import json_ready
+from dagster_project.models.survival import COX_SCHEMA
 
 FEWEST_ENDS = 100  # ten per term of a ten-term model, as for returns
 FEWEST_USERS_PER_FOLD = 10
 SEASON_DAYS = 365  # less shows no season twice, and hides a trend in it
 STAND_IN = "base_rate"
-COX_SCHEMA = pl.Schema(
-    {
-        "covariate": pl.String,
-        "coef": pl.Float64,
-        "hr": pl.Float64,
-        "low": pl.Float64,
-        "high": pl.Float64,
-        "p": pl.Float64,
-    }
-)
 
 
 @dataclass(frozen=True)
