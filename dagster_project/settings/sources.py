@@ -156,11 +156,6 @@ class Source(Section):
         """Format of the files, as set or by their suffix."""
         return self.format or _FORMATS[_suffix(self.path[0])]
 
-    @property
-    def field_delimiter(self) -> str:
-        """One character, or "whitespace" for runs of blanks; means nothing unless the format is csv."""
-        return self.delimiter or ("\t" if _suffix(self.path[0]) == ".tsv" else ",")
-
     def located(self, root: Path) -> Iterator[str]:
         """Yield each path: local ones absolute (from `root` where relative), URIs as written."""
         for path in self.path:

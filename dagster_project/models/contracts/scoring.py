@@ -10,7 +10,6 @@ from dagster_project.models.contracts.models import SurvivalModel
 N_STEPS = 4  # of the horizon; the causes' shares move slowly within it
 LEAST, MOST = 1e-6, 1 - 1e-6  # nobody is certain to stay or to go
 
-SCORE_SCHEMA = pl.Schema({"user_sk": pl.Int64, "user_id": pl.String, "p_churn": pl.Float64, "n_contracts": pl.Int64})
 CAUSE_SCORE_SCHEMA = pl.Schema({"user_sk": pl.Int64, "user_id": pl.String, "cause": pl.String, "p_churn": pl.Float64})
 
 
