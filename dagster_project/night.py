@@ -87,7 +87,7 @@ def clear(folder: Path) -> None:
 
 
 def metrics(night: Night, quality: pl.DataFrame) -> dict[str, Any]:
-    """The content of metrics.json. `drift` is null until models are kept and challenged."""
+    """The content of metrics.json."""
     verdict = night.verdict()
     return {
         "as_of": night.as_of,
@@ -97,9 +97,14 @@ def metrics(night: Night, quality: pl.DataFrame) -> dict[str, Any]:
             "regret": night.table("lifecycle.regret_rates").to_dicts(),
             "agreement": night.table("lifecycle.definition_agreement").to_dicts(),
         },
-        "models": {"winner": verdict["winner"], **json.loads(verdict["metrics"])},
+        "models": {
+            "winner": verdict["winner"],
+            "model_key": verdict["model_key"],
+            "trained_as_of": verdict["trained_as_of"],
+            **json.loads(verdict["metrics"]),
+        },
         "contracts": json.loads(night.table("models.contract_verdicts")["metrics"][0]),
-        "drift": None,
+        "drift": json.loads(verdict["drift"]),
         "freshness": asdict(night.project.freshness(night.as_of)),
         "data_quality": quality.to_dicts(),
     }

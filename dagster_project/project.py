@@ -28,6 +28,7 @@ from dagster_project.lake.duck import connect, frame
 from dagster_project.lake.sql_model import SqlModel, load_models
 from dagster_project.lake.store import Lake, fingerprint
 from dagster_project.lifecycle import LifecycleChoices, StageRules, estimate_rules
+from dagster_project.models.keeping import forget_model, read_cards
 from dagster_project.settings import CANONICAL, Settings, load_settings
 from dagster_project.strategy.assignment import ASSIGNMENTS
 from dagster_project.strategy.catalogue import Catalogue, load_catalogue
@@ -311,6 +312,24 @@ class Project:
                 keys = [key for key in self.lake.index(model.table) if key < oldest]
                 gone = [key for key in keys if model.partition == "as_of" or not is_month_end(key)]
                 self.lake.commit(model.table, {}, dropped=gone)
+        self.forget_superseded_models()
+
+    def forget_superseded_models(self) -> None:
+        """Forget models of nights that were trained again since, unless some night still names them."""
+        verdicts = "models.verdicts"
+        nights = list(self.lake.index(verdicts))
+
+        def key_of(night: str) -> str | None:
+            row = self.lake.read(verdicts, key=night).row(0, named=True)
+            return str(row["model_key"]) if row["model_key"] else None
+
+        cards = [card for card in read_cards(self.kept_models) if card.trained_as_of.isoformat() in nights]
+        superseded = [card for card in cards if key_of(card.trained_as_of.isoformat()) != card.key]
+        oldest = min((card.trained_as_of.isoformat() for card in superseded), default="9999")
+        named = {key_of(night) for night in nights if night >= oldest}
+        for card in superseded:
+            if card.key not in named:
+                forget_model(self.kept_models, card)
 
     def event_days(self) -> tuple[date, date]:
         """The first and the last day with an event.

@@ -2,27 +2,31 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import date, timedelta
 
 import dagster as dg
 import polars as pl
 
 from dagster_project.defs.frame_tables import frame_asset, frame_assets
+from dagster_project.defs.metadata import asset_key
+from dagster_project.defs.resources import ProjectResource, as_of_date
 from dagster_project.lake.sql_model import load_models
 from dagster_project.lifecycle import assign_stages
 from dagster_project.lifecycle.tables import PARAMETERS, STAGES
 from dagster_project.models.cutoffs import training_cutoffs
-from dagster_project.models.features import usable_features
-from dagster_project.models.keeping import ModelCard, keep_model
+from dagster_project.models.drift import DriftReport
 from dagster_project.models.night import ModelNight, ModelSpec, fit_night
 from dagster_project.models.returns import past_returns
+from dagster_project.models.service import Before, Served, Service, serve
 from dagster_project.models.snapshots import OUTCOME_SCHEMA, SPELL_SCHEMA, labelled_snapshot, return_spells, with_lapse
-from dagster_project.models.tables import NIGHT_TABLES, PAST_RETURNS, RETURN_SPELLS, training_snapshots
+from dagster_project.models.tables import NIGHT_TABLES, PAST_RETURNS, RETURN_SPELLS, VERDICTS, training_snapshots
 from dagster_project.project import Project
 from dagster_project.settings import settings_hash
 
 FEATURES, OUTCOMES, USERS = "marts.user_features", "marts.user_outcomes", "marts.users"
 LONGEST_FOLLOW_UP_DAYS = 365
+N_FEATURES_SHOWN = 10
 TRAINING = training_snapshots(load_models()[FEATURES])
 
 
@@ -87,53 +91,103 @@ def make_past_returns(project: Project, as_of: date) -> pl.DataFrame:
 
 
 def make_night(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]:
-    """Fit, judge, choose and score."""
+    """Take up the model in service or learn a new one, and score."""
     stages = project.read("lifecycle.stages", as_of=as_of)
-    spec = ModelSpec(
+    training = project.read("models.training_snapshots", as_of=as_of)
+    features_now = with_lapse(project.read(FEATURES, as_of=as_of), stages)
+    spec = model_spec(project, as_of)
+    service = model_service(project, as_of, horizon_days=spec.horizon_days)
+    served = serve(training, features_now, spec=spec, service=service)
+    night = fit_night(
+        training,
+        features_now,
+        stages,
+        project.read("models.return_spells", as_of=as_of),
+        spec=spec,
+        returns=project.read("models.past_returns", as_of=as_of),
+        learned=served.learned,
+    )
+    verdict = verdict_row(night, served, as_of=as_of, data_hash=service.data_hash)
+    made = {doc.table.split(".")[1]: getattr(night, doc.table.split(".")[1], verdict) for doc in NIGHT_TABLES}
+    return {f"models.{name}": frame for name, frame in made.items()}
+
+
+def model_spec(project: Project, as_of: date) -> ModelSpec:
+    """What the settings tell a night's models."""
+    return ModelSpec(
         as_of=as_of,
         horizon_days=project.rules(as_of).horizon_days,
         seed=project.settings.seed,
         max_training_rows=project.settings.models.max_training_rows,
         value_per_active_day=project.settings.value.value_per_active_day,
     )
-    training = project.read("models.training_snapshots", as_of=as_of)
-    night = fit_night(
-        training,
-        with_lapse(project.read(FEATURES, as_of=as_of), stages),
-        stages,
-        project.read("models.return_spells", as_of=as_of),
-        spec=spec,
-        returns=project.read("models.past_returns", as_of=as_of),
+
+
+def model_service(project: Project, as_of: date, *, horizon_days: int) -> Service:
+    """Where models are kept, their rhythm, and what this night decided when it was run last."""
+    return Service(
+        folder=project.kept_models,
+        every_days=project.settings.models.retrain_every_days or horizon_days,
+        settings_hash=settings_hash(project.settings),
+        data_hash=project.data_hash(as_of),
+        before=decided_before(project, as_of),
     )
-    verdict = pl.DataFrame(
+
+
+def decided_before(project: Project, as_of: date) -> Before | None:
+    """What stands in the verdict of an earlier run of this night, if it had a model."""
+    if as_of.isoformat() not in project.lake.index(VERDICTS.table):
+        return None
+    row = project.read(VERDICTS.table, as_of=as_of).row(0, named=True)
+    if row.get("data_hash") is None or row["model_key"] is None:
+        return None
+    return Before(row["model_key"], row["data_hash"], row["training"], read_drift(row["drift"]))
+
+
+def read_drift(told: str) -> DriftReport:
+    """The report that a verdict holds as JSON."""
+    return DriftReport(**json.loads(told))
+
+
+def verdict_row(night: ModelNight, served: Served, *, as_of: date, data_hash: str) -> pl.DataFrame:
+    """One row: what ships, which kept model it is, and what must be said of it."""
+    card, drift = served.card, served.drift
+    said = [*night.notes, *([served.training] if served.training else []), *([drift.reason] if card else [])]
+    return pl.DataFrame(
         {
             "as_of": [as_of],
             "winner": [night.winner],
-            "model_key": pl.Series([keep(project, night, training, spec=spec)], dtype=pl.String),
-            "notes": [json.dumps(night.notes, ensure_ascii=False)],
+            "model_key": pl.Series([card and card.key], dtype=pl.String),
+            "trained_as_of": pl.Series([card and card.trained_as_of], dtype=pl.Date),
+            "training": [served.training],
+            "data_hash": [data_hash],
+            "drift": [json.dumps(asdict(drift), ensure_ascii=False, sort_keys=True)],
+            "notes": [json.dumps(said, ensure_ascii=False)],
             "metrics": [json.dumps(night.metrics, ensure_ascii=False, sort_keys=True)],
         }
     )
-    made = {doc.table.split(".")[1]: getattr(night, doc.table.split(".")[1], verdict) for doc in NIGHT_TABLES}
-    return {f"models.{name}": frame for name, frame in made.items()}
 
 
-def keep(project: Project, night: ModelNight, training: pl.DataFrame, *, spec: ModelSpec) -> str | None:
-    """The key under which the night's model is kept, with all that made it; None if there is none."""
-    if night.model is None:
-        return None
-    card = ModelCard(
-        name=night.winner,
-        trained_as_of=spec.as_of,
-        horizon_days=spec.horizon_days,
-        cutoffs=tuple(training["cutoff"].unique().sort()),
-        features=usable_features(training),
-        seed=spec.seed,
-        settings_hash=settings_hash(project.settings),
-        data_hash=project.data_hash(spec.as_of),
-        metrics=night.metrics,
+@dg.asset_check(
+    asset=asset_key(VERDICTS.table),
+    description="Whether the model that was in service when the newest closed window opened still did as well there as "
+    "one fitted freshly, and as many users were active as it expected. It only warns; the night learns anew.",
+)
+def models_still_fit(context: dg.AssetCheckExecutionContext, winback: ProjectResource) -> dg.AssetCheckResult:
+    """Amber when the world has moved away from the model, with what moved."""
+    row = winback.project.read(VERDICTS.table, as_of=as_of_date(context)).row(0, named=True)
+    drift = read_drift(row["drift"])
+    return dg.AssetCheckResult(
+        passed=not drift.has_drifted,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=drift.reason,
+        metadata={
+            "verdict": drift.verdict,
+            "model": row["model_key"] or "",
+            **{name: value for name, value in drift.figures.items() if value is not None},
+            "features": dg.MetadataValue.json(list(drift.features[:N_FEATURES_SHOWN])),
+        },
     )
-    return keep_model(project.kept_models, night.model, card=card).key
 
 
 def evaluation_facts(evaluations: pl.DataFrame) -> dict[str, float]:
@@ -163,5 +217,6 @@ def models() -> dg.Definitions:
                 reads=[TRAINING, RETURN_SPELLS, PAST_RETURNS, FEATURES, STAGES, PARAMETERS],
                 facts={"models.evaluations": evaluation_facts},
             ),
-        ]
+        ],
+        asset_checks=[models_still_fit],
     )

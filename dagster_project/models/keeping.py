@@ -11,7 +11,7 @@ import pickle
 import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from datetime import date, timedelta
+from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -117,6 +117,12 @@ def load_model(folder: Path, key: str) -> tuple[Any, ModelCard]:
     return joblib.load(path), card
 
 
+def forget_model(folder: Path, card: ModelCard) -> None:
+    """Remove a card and its model, the card first: no card may name a file that is gone."""
+    _card_path(folder, card.key).unlink(missing_ok=True)
+    _model_path(folder, card).unlink(missing_ok=True)
+
+
 def read_cards(folder: Path) -> tuple[ModelCard, ...]:
     """The cards in a folder, oldest training first, then by key; none if there is no folder."""
     keys = sorted(path.stem for path in folder.glob("*.json") if not path.name.startswith("."))
@@ -154,18 +160,11 @@ def cards_like(
     )
 
 
-def model_for(cards: Iterable[ModelCard], *, as_of: date, every_days: int) -> ModelCard | None:
-    """The card with which the night of `as_of` scores: the newest trained by then and within its rhythm.
-
-    Replaying an older night so finds the model that it had: later trainings do not exist for it. None if
-    the newest is `every_days` old or older. Of two trained on one night the greater key counts.
-    """
-    card = model_in_service(cards, on=as_of)
-    return card if card is not None and as_of - card.trained_as_of < timedelta(days=every_days) else None
-
-
 def model_in_service(cards: Iterable[ModelCard], *, on: date) -> ModelCard | None:
-    """The newest card trained by `on`, however old: with `on` a window's cutoff, drift's honest champion."""
+    """The newest card trained by `on`, however old: with `on` a window's cutoff, drift's honest champion.
+
+    Of two trained on one night the greater key counts.
+    """
     known = [card for card in _in_order(cards) if card.trained_as_of <= on]
     return known[-1] if known else None
 

@@ -11,21 +11,23 @@ import polars as pl
 
 from dagster_project.errors import WinbackError
 from dagster_project.models import survival
-from dagster_project.models.activity import ActivityModel, Probabilities
-from dagster_project.models.calibration import return_intervals
-from dagster_project.models.cutoffs import newest_cutoff, require_closed_windows, split_out_of_time
+from dagster_project.models.activity import Probabilities
+from dagster_project.models.calibration import ScoredOutcomes, return_intervals
+from dagster_project.models.cutoffs import require_closed_windows
 from dagster_project.models.evaluation import EVALUATION_SCHEMA, RELIABILITY_SCHEMA
 from dagster_project.models.features import shared_features
+from dagster_project.models.hazard import HazardModel
+from dagster_project.models.refusal import STAND_IN, shortfalls, stand_in
 from dagster_project.models.relapse import RelapseModel, fit_relapse
 from dagster_project.models.report import night_metrics
 from dagster_project.models.returns import RETURN_SCHEMA
 from dagster_project.models.second_life import LIVES_SCHEMA, relapse_chances, second_lives
-from dagster_project.models.shipping import ModelSpec, Shipping, ship
+from dagster_project.models.shipping import Learned, ModelSpec, fit_worth, learn
 from dagster_project.models.timing import OwnTiming, SharedTiming, Timing, return_curves, return_days
-from dagster_project.models.value import VALUE_EVALUATION_SCHEMA, ValueModel, evaluate_value, fit_value
-from dagster_project.models.value_table import VALUE_COMPARISON_SCHEMA, compare_values
+from dagster_project.models.value import VALUE_EVALUATION_SCHEMA, ValueModel
+from dagster_project.models.value_table import VALUE_COMPARISON_SCHEMA
 
-__all__ = ["ModelNight", "ModelSpec", "fit_night"]
+__all__ = ["Learned", "ModelNight", "ModelSpec", "fit_night"]
 
 STAGE_CURVE_DAYS = tuple(range(0, 365, 7))  # of each stage, fine enough to draw
 NEEDED_FEATURES = ("user_id", "silence_days", "tenure_days", "n_active_days", "is_lapsed")
@@ -57,8 +59,8 @@ class ModelNight:
     """The night's answers. `scores` has one row per row of stages, sorted by user_id.
 
     `winner` is the candidate that ships, or "base_rate" where the data could not carry one;
-    `notes` says in plain sentences what was decided and what is missing. `metrics` is ready for JSON. `model` is
-    what gave the probabilities, before recalibration; null where plain rates had to serve.
+    `notes` says in plain sentences what was decided and what is missing. `metrics` is ready for JSON. `learned` is
+    what gave the probabilities; null where plain rates had to serve.
     """
 
     scores: pl.DataFrame
@@ -73,7 +75,24 @@ class ModelNight:
     winner: str
     notes: tuple[str, ...]
     metrics: dict[str, Any]
-    model: ActivityModel | None
+    learned: Learned | None
+
+
+@dataclass(frozen=True)
+class _Activity:
+    """Tonight's probabilities, one per row of tonight's features, and what they rest on."""
+
+    winner: str
+    probability: Probabilities
+    seen: ScoredOutcomes
+    worth: ValueModel
+    notes: tuple[str, ...]
+    learned: Learned | None = None
+
+    @property
+    def hazard(self) -> HazardModel | None:
+        """The hazard of the lapsed, where one ships."""
+        return self.learned.hazard if self.learned else None
 
 
 def fit_night(
@@ -84,6 +103,7 @@ def fit_night(
     *,
     spec: ModelSpec,
     returns: pl.DataFrame | None = None,
+    learned: Learned | None = None,
 ) -> ModelNight:
     """Scores, curves and their honest evaluation as of `spec.as_of`.
 
@@ -91,7 +111,8 @@ def fit_night(
     `amount_next`, `next_active_in_days`, `follow_up_days` (see `snapshots`). `features_now`: the same features
     (and `is_lapsed`) at as_of. `stages`: lifecycle.stages. `spells`: users lapsed at one past cutoff (see
     `survival`). `returns`: past returns (see `returns`); without them nothing is said of relapses, and `stages` then
-    needs fewer columns. The rows' order never matters; nothing later than as_of may be in any of them.
+    needs fewer columns. `learned`: what an earlier night has learned, to score with; without it tonight learns, if the
+    data can carry it. The rows' order never matters; nothing later than as_of may be in any of them.
     Raises WinbackError: a needed column is absent, or a training window is still open at as_of.
     """
     _require_columns(training, features_now, stages, spells)
@@ -99,63 +120,55 @@ def fit_night(
     _require_later_events(training)
     training = shared_features(training, features_now).sort("cutoff", "user_id")
     features_now, stages = features_now.sort("user_id"), stages.sort("user_id")
-    shipping = ship(training, features_now, spec=spec)
-    worth = _fit_value(training, features_now, spec=spec)
+    activity = _activity(training, features_now, spec=spec, learned=learned)
     clock = survival.fit_cox(spells, horizon_days=spec.horizon_days)
     users = stages.select("user_sk", "user_id", "is_churned").join(
-        _score_known(features_now, shipping.probability, worth=worth),
+        _score_known(features_now, activity),
         on="user_id",
         how="left",
         validate="1:1",
         maintain_order="left",
     )
     churned = users.filter(pl.col("is_churned") & pl.col("p_active").is_not_null())
-    timing = _timing(churned, features_now, shipping=shipping, clock=clock, spec=spec)
-    scored_returns = _score_returns(churned, shipping=shipping, timing=timing, spec=spec)
-    value_evaluation, value_comparison = _evaluate_value(training, shipping, spec=spec)
+    timing = _timing(churned, features_now, activity=activity, clock=clock, spec=spec)
+    scored_returns = _score_returns(churned, seen=activity.seen, timing=timing, spec=spec)
     relapse = fit_relapse(RETURN_SCHEMA.to_frame() if returns is None else returns)
-    lives = _lives(stages, features_now, returns, relapse=relapse, worth=worth, spec=spec)
-    notes = shipping.notes + ((clock.note,) if clock.note and shipping.hazard is None else ())
+    lives = _lives(stages, features_now, returns, relapse=relapse, worth=activity.worth, spec=spec)
+    notes = activity.notes + ((clock.note,) if clock.note and activity.hazard is None else ())
     notes += (relapse.note,) if relapse.note and returns is not None else ()
-    evaluation = shipping.evaluation
-    facts = _facts(training, spells, shipping=shipping, clock=clock, spec=spec) | {"notes": list(notes)}
+    facts = _facts(spells, activity=activity, clock=clock, spec=spec) | {"notes": list(notes)}
+    found = activity.learned
+    evaluations = found.evaluations if found else EVALUATION_SCHEMA.to_frame()
+    value_evaluation = found.value_evaluation if found else VALUE_EVALUATION_SCHEMA.to_frame()
     return ModelNight(
         scores=_scores(users, scored_returns, lives),
-        evaluations=evaluation.evaluations if evaluation else EVALUATION_SCHEMA.to_frame(),
-        reliability=evaluation.reliability if evaluation else RELIABILITY_SCHEMA.to_frame(),
+        evaluations=evaluations,
+        reliability=found.reliability if found else RELIABILITY_SCHEMA.to_frame(),
         value_evaluation=value_evaluation,
-        value_comparison=value_comparison,
+        value_comparison=found.value_comparison if found else VALUE_COMPARISON_SCHEMA.to_frame(),
         relapse_summary=relapse.summary,
         km_curves=survival.kaplan_meier_curves(spells, days=(*STAGE_CURVE_DAYS, spec.horizon_days)),
         cox_summary=clock.summary,
         return_curves=return_curves(timing, scored_returns, days=tuple({*spec.curve_days, spec.horizon_days})),
-        winner=shipping.winner,
+        winner=activity.winner,
         notes=notes,
-        metrics=night_metrics(evaluation, value_evaluation, facts=facts),
-        model=shipping.model,
+        metrics=night_metrics(evaluations, value_evaluation, facts=facts),
+        learned=found,
     )
 
 
-def _fit_value(training: pl.DataFrame, features_now: pl.DataFrame, *, spec: ModelSpec) -> ValueModel:
-    return fit_value(
-        training,
-        features_now,
-        horizon_days=spec.horizon_days,
-        value_per_active_day=spec.value_per_active_day,
-    )
-
-
-def _evaluate_value(
-    training: pl.DataFrame, shipping: Shipping, *, spec: ModelSpec
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """How the forecast of value did on the judged window, and beside plainer ones."""
-    if shipping.evaluation is None or shipping.judged is None:
-        return VALUE_EVALUATION_SCHEMA.to_frame(), VALUE_COMPARISON_SCHEMA.to_frame()
-    learn, _ = split_out_of_time(training, horizon_days=spec.horizon_days)
-    test = shipping.evaluation.test
-    model = _fit_value(learn, test, spec=spec)  # of `test` its features are read, never its outcomes
-    judged = shipping.judged
-    return evaluate_value(test, judged, model=model), compare_values(test, judged, model=model)
+def _activity(
+    training: pl.DataFrame, features_now: pl.DataFrame, *, spec: ModelSpec, learned: Learned | None
+) -> _Activity:
+    """By the given model, by one that tonight learns, or by plain rates where the data carry none."""
+    missing = () if learned else shortfalls(training, horizon_days=spec.horizon_days)
+    if missing:
+        plain = stand_in(training, features_now, horizon_days=spec.horizon_days)
+        worth = fit_worth(training, features_now, spec=spec)
+        return _Activity(STAND_IN, plain.probability, plain.seen, worth, (*missing, plain.wording))
+    found = learned or learn(training, features_now, spec=spec)
+    probability = found.shipped.predict(features_now)
+    return _Activity(found.winner, probability, found.shipped.calibration, found.worth, found.notes, found)
 
 
 def _lives(
@@ -175,9 +188,10 @@ def _lives(
     return back.join(gone, on="user_id", how="full", coalesce=True)
 
 
-def _score_known(features_now: pl.DataFrame, probability: Probabilities, *, worth: ValueModel) -> pl.DataFrame:
+def _score_known(features_now: pl.DataFrame, activity: _Activity) -> pl.DataFrame:
     """One row per user with a core event: p_active, expected_events, expected_value, value_if_returned."""
-    days, value = worth.forecast(features_now)
+    days, value = activity.worth.forecast(features_now)
+    probability = activity.probability
     return pl.DataFrame(
         {
             "user_id": features_now["user_id"],
@@ -193,21 +207,21 @@ def _timing(
     churned: pl.DataFrame,
     features_now: pl.DataFrame,
     *,
-    shipping: Shipping,
+    activity: _Activity,
     clock: survival.ReturnClock,
     spec: ModelSpec,
 ) -> Timing:
     """The churned users' own hazards where a model with one ships, else the clock of all."""
-    if shipping.hazard is None:
+    if activity.hazard is None:
         return SharedTiming(clock, horizon_days=spec.horizon_days)
     rows = churned.select("user_id").join(features_now, on="user_id", how="left", validate="1:1", maintain_order="left")
-    return OwnTiming(shipping.hazard, rows, horizon_days=spec.horizon_days)
+    return OwnTiming(activity.hazard, rows, horizon_days=spec.horizon_days)
 
 
-def _score_returns(churned: pl.DataFrame, *, shipping: Shipping, timing: Timing, spec: ModelSpec) -> pl.DataFrame:
+def _score_returns(churned: pl.DataFrame, *, seen: ScoredOutcomes, timing: Timing, spec: ModelSpec) -> pl.DataFrame:
     """One row per churned user, in their order: p_return with its interval, and the dates of their curve."""
     p_return: Probabilities = churned["p_active"].to_numpy()
-    low, high = return_intervals(p_return, seen=shipping.seen)
+    low, high = return_intervals(p_return, seen=seen)
 
     def day_of(part: float) -> pl.Series:
         days = return_days(timing, p_return, part=part)
@@ -248,32 +262,17 @@ def _scores(users: pl.DataFrame, returns: pl.DataFrame, lives: pl.DataFrame) -> 
 
 
 def _facts(
-    training: pl.DataFrame,
-    spells: pl.DataFrame,
-    *,
-    shipping: Shipping,
-    clock: survival.ReturnClock,
-    spec: ModelSpec,
+    spells: pl.DataFrame, *, activity: _Activity, clock: survival.ReturnClock, spec: ModelSpec
 ) -> dict[str, Any]:
-    learn, test = split_out_of_time(training, horizon_days=spec.horizon_days)
     return {
         "as_of": spec.as_of.isoformat(),
         "horizon_days": spec.horizon_days,
-        "winner": shipping.winner,
-        "winner_others": shipping.winner_others,
-        "is_refused": shipping.evaluation is None,
-        "decided_on": shipping.evaluation.decided_on if shipping.evaluation else None,
-        "left_out": dict(shipping.evaluation.failures) if shipping.evaluation else {},
-        "recalibration": shipping.rehearsal.way if shipping.rehearsal else None,
-        "log_odds_shift": shipping.shift.others,
-        "log_odds_shift_lapsed": shipping.shift.lapsed,
-        "test_cutoff": None if training.is_empty() else newest_cutoff(training).isoformat(),
-        "n_cutoffs": training["cutoff"].n_unique(),
-        "n_learning_rows": learn.height,
-        "n_test_rows": test.height,
-        "return_clock": "own_hazard" if shipping.hazard else clock.kind,
+        "winner": activity.winner,
+        "is_refused": activity.learned is None,
+        "return_clock": "own_hazard" if activity.hazard else clock.kind,
         "n_spells": spells.height,
         "n_spells_returned": int(spells["returned"].sum()),
+        **(activity.learned.facts if activity.learned else {}),
     }
 
 

@@ -5,16 +5,14 @@ from typing import Any
 
 import polars as pl
 
-from dagster_project.models.evaluation import Evaluation
-
 N_DECIMALS = 6
 
 
 def night_metrics(
-    evaluation: Evaluation | None, value_evaluation: pl.DataFrame, *, facts: dict[str, Any]
+    evaluations: pl.DataFrame, value_evaluation: pl.DataFrame, *, facts: dict[str, Any]
 ) -> dict[str, Any]:
     """`facts`, then `candidates` (name → population → figures) and `value` (measure → figures)."""
-    candidates = _nested(evaluation.evaluations, "candidate", "population") if evaluation else {}
+    candidates = _nested(evaluations, "candidate", "population")
     value = {row.pop("measure"): row for row in value_evaluation.to_dicts()}
     cleaned: dict[str, Any] = json_ready({**facts, "candidates": candidates, "value": value})
     return cleaned

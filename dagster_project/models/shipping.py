@@ -1,19 +1,21 @@
-"""From training rows to tonight's p_active: refuse, or judge the candidates, choose, rehearse, refit and score."""
+"""From training rows to what ships: judge the candidates, choose, rehearse, refit, and value what a return brings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
+from typing import Any
 
 import polars as pl
 
 from dagster_project.models.activity import ActivityModel, FitSetup, Probabilities
 from dagster_project.models.blend import SplitModel
-from dagster_project.models.calibration import Builder, Rehearsal, ScoredOutcomes, Shifts, fit_shipped, rehearse
+from dagster_project.models.calibration import Builder, Rehearsal, ShippedModel, fit_shipped, rehearse
 from dagster_project.models.candidates import CANDIDATES, Candidate, hazard_of
-from dagster_project.models.cutoffs import newest_cutoff
+from dagster_project.models.cutoffs import newest_cutoff, split_out_of_time
 from dagster_project.models.evaluation import Evaluation, evaluate_candidates, judge_shipped
 from dagster_project.models.hazard import HazardModel
-from dagster_project.models.refusal import STAND_IN, shortfalls, stand_in
+from dagster_project.models.value import ValueModel, evaluate_value, fit_value
+from dagster_project.models.value_table import compare_values
 
 CURVE_DAYS = (7, 14, 28, 56, 91, 182)  # of each churned user; H is always added
 
@@ -33,41 +35,60 @@ class ModelSpec:
 
 
 @dataclass(frozen=True)
-class Shipping:
-    """p_active per row of tonight's features, and how it came about.
+class Learned:
+    """What a training night has learned; the later nights of its rhythm score with it. Kept as one file.
 
-    `winner` is the candidate for the lapsed, or "base_rate" where the data could not carry one. `model` and
-    `evaluation` are null then; `judged` are the probabilities that the evaluation's rows would have been given.
+    `winner` is the candidate for the lapsed. The frames say how all of them, and what ships, did on a window that
+    they had not seen; `facts` are the figures of that judgement, ready for JSON.
     """
 
     winner: str
     winner_others: str
-    probability: Probabilities
-    seen: ScoredOutcomes
-    shift: Shifts
+    shipped: ShippedModel
+    worth: ValueModel
     notes: tuple[str, ...]
-    model: ActivityModel | None = None
-    evaluation: Evaluation | None = None
-    rehearsal: Rehearsal | None = None
+    evaluations: pl.DataFrame
+    reliability: pl.DataFrame
+    value_evaluation: pl.DataFrame
+    value_comparison: pl.DataFrame
+    facts: Mapping[str, Any]
 
     @property
     def hazard(self) -> HazardModel | None:
         """The hazard of the lapsed, where one ships."""
-        return hazard_of(self.model) if self.model else None
-
-    @property
-    def judged(self) -> Probabilities | None:
-        """What the rows of `evaluation.test` would have been told."""
-        return self.rehearsal.probability if self.rehearsal else None
+        return hazard_of(self.shipped.model)
 
 
-def ship(training: pl.DataFrame, features_now: pl.DataFrame, *, spec: ModelSpec) -> Shipping:
-    """Tonight's probabilities by the models that won out of time, or plain rates where the data carry none."""
-    missing = shortfalls(training, horizon_days=spec.horizon_days)
-    if missing:
-        plain = stand_in(training, features_now, horizon_days=spec.horizon_days)
-        return Shipping(STAND_IN, STAND_IN, plain.probability, plain.seen, Shifts(), (*missing, plain.wording))
-    judged = evaluate_candidates(
+def learn(training: pl.DataFrame, features_now: pl.DataFrame, *, spec: ModelSpec) -> Learned:
+    """The models that won out of time, refitted on everything. `training` must have no `shortfalls`.
+
+    Of `features_now` only the records up to the night are read, for the population's parameters of value.
+    """
+    judged = evaluate(training, spec=spec)
+    build = builder(judged.winner, judged.winner_others, spec=spec)
+    rehearsal = rehearse(
+        training, judged.test, _joined(judged), build=build, horizon_days=spec.horizon_days, seed=spec.seed
+    )
+    shipped = fit_shipped(training, build=build, max_rows=spec.max_training_rows, seed=spec.seed, way=rehearsal.way)
+    told = _with_shipped(judged, rehearsal, spec=spec)
+    value_evaluation, value_comparison = _evaluate_value(training, judged.test, rehearsal, spec=spec)
+    return Learned(
+        winner=judged.winner,
+        winner_others=judged.winner_others,
+        shipped=shipped,
+        worth=fit_worth(training, features_now, spec=spec),
+        notes=_notes(judged, rehearsal, training=training, spec=spec),
+        evaluations=told.evaluations,
+        reliability=told.reliability,
+        value_evaluation=value_evaluation,
+        value_comparison=value_comparison,
+        facts=_facts(training, judged, rehearsal, shipped=shipped, spec=spec),
+    )
+
+
+def evaluate(training: pl.DataFrame, *, spec: ModelSpec) -> Evaluation:
+    """Every candidate on the newest closed window."""
+    return evaluate_candidates(
         training,
         candidates=spec.candidates,
         horizon_days=spec.horizon_days,
@@ -75,35 +96,58 @@ def ship(training: pl.DataFrame, features_now: pl.DataFrame, *, spec: ModelSpec)
         max_rows=spec.max_training_rows,
         n_resamples=spec.n_resamples,
     )
-    build = _builder(judged, spec=spec)
-    rehearsal = rehearse(
-        training, judged.test, _joined(judged), build=build, horizon_days=spec.horizon_days, seed=spec.seed
-    )
-    shipped = fit_shipped(training, build=build, max_rows=spec.max_training_rows, seed=spec.seed, way=rehearsal.way)
-    return Shipping(
-        winner=judged.winner,
-        winner_others=judged.winner_others,
-        probability=shipped.predict(features_now),
-        seen=shipped.calibration,
-        shift=shipped.shift,
-        notes=_notes(judged, rehearsal, training=training, spec=spec),
-        model=shipped.model,
-        evaluation=_with_shipped(judged, rehearsal, spec=spec),
-        rehearsal=rehearsal,
+
+
+def fit_worth(training: pl.DataFrame, features_now: pl.DataFrame, *, spec: ModelSpec) -> ValueModel:
+    """What a user does and spends if active."""
+    return fit_value(
+        training,
+        features_now,
+        horizon_days=spec.horizon_days,
+        value_per_active_day=spec.value_per_active_day,
     )
 
 
-def _builder(judged: Evaluation, *, spec: ModelSpec) -> Builder:
+def builder(winner: str, winner_others: str, *, spec: ModelSpec) -> Builder:
+    """Makes the unfitted model of two candidates: one for the lapsed, one for the others."""
     known = {candidate.name: candidate for candidate in spec.candidates}
     setup = FitSetup(seed=spec.seed, horizon_days=spec.horizon_days)
 
     def build() -> ActivityModel:
-        for_lapsed = known[judged.winner].build(setup)
-        if judged.winner == judged.winner_others:
+        for_lapsed = known[winner].build(setup)
+        if winner == winner_others:
             return for_lapsed
-        return SplitModel(for_lapsed=for_lapsed, for_others=known[judged.winner_others].build(setup))
+        return SplitModel(for_lapsed=for_lapsed, for_others=known[winner_others].build(setup))
 
     return build
+
+
+def _evaluate_value(
+    training: pl.DataFrame, test: pl.DataFrame, rehearsal: Rehearsal, *, spec: ModelSpec
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """How the forecast of value did on the judged window, and beside plainer ones."""
+    learnt, _ = split_out_of_time(training, horizon_days=spec.horizon_days)
+    model = fit_worth(learnt, test, spec=spec)  # of `test` its features are read, never its outcomes
+    judged = rehearsal.probability  # what the rows of `test` would have been told
+    return evaluate_value(test, judged, model=model), compare_values(test, judged, model=model)
+
+
+def _facts(
+    training: pl.DataFrame, judged: Evaluation, rehearsal: Rehearsal, *, shipped: ShippedModel, spec: ModelSpec
+) -> dict[str, Any]:
+    learnt, test = split_out_of_time(training, horizon_days=spec.horizon_days)
+    return {
+        "winner_others": judged.winner_others,
+        "decided_on": judged.decided_on,
+        "left_out": dict(judged.failures),
+        "recalibration": rehearsal.way,
+        "log_odds_shift": shipped.shift.others,
+        "log_odds_shift_lapsed": shipped.shift.lapsed,
+        "test_cutoff": newest_cutoff(training).isoformat(),
+        "n_cutoffs": training["cutoff"].n_unique(),
+        "n_learning_rows": learnt.height,
+        "n_test_rows": test.height,
+    }
 
 
 def _joined(judged: Evaluation) -> Probabilities:

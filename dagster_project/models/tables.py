@@ -256,6 +256,10 @@ columns:
   as_of (date): the night
   winner: the candidate that ships; base_rate where the data could not carry one
   model_key: names the model's card and file in the folder of kept models; null where plain rates had to serve
+  trained_as_of (date): the last day that the model's training could see
+  training: why it was trained on this night, or was not
+  data_hash: of the rows that the night saw; the same rows again get the same model again
+  drift (JSON): how the model in service when the newest closed window opened did there, and what moved
   notes (JSON): what was decided and what is missing, one sentence each
   metrics (JSON): every figure of the evaluation
 """,

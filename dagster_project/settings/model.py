@@ -152,6 +152,13 @@ class Models(Section):
     max_training_rows: int = Field(
         300_000, ge=1000, description="Rows at most that one model is fitted on; beyond them a seeded sample."
     )
+    retrain_every_days: int | None = Field(
+        None,
+        ge=1,
+        le=365,
+        description="Days after which the models are trained anew, or sooner on drift; unset: the horizon.",
+        examples=[7],
+    )
 
 
 class Schedule(Section):

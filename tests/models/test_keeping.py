@@ -16,10 +16,10 @@ from dagster_project.models.drift import DriftReport
 from dagster_project.models.keeping import (
     ModelCard,
     cards_like,
+    forget_model,
     keep_model,
     library_versions,
     load_model,
-    model_for,
     model_in_service,
     read_cards,
     should_retrain,
@@ -159,24 +159,31 @@ def test_the_key_follows_the_inputs_and_not_the_results() -> None:
         assert replace(CARD, **change).key != CARD.key  # type: ignore[arg-type]
 
 
-def test_an_older_night_replays_with_the_model_that_it_had() -> None:
+def test_an_older_night_finds_the_model_that_it_had() -> None:
     cards = [trained(0), trained(14), trained(28)]
 
-    assert model_for(cards, as_of=NIGHT, every_days=14) == trained(0)
-    assert model_for(cards, as_of=NIGHT - timedelta(days=1), every_days=14) == trained(14)
-    assert model_for(cards, as_of=NIGHT - timedelta(days=28), every_days=14) == trained(28)
-    assert model_for(cards, as_of=NIGHT - timedelta(days=29), every_days=14) is None
-    assert model_for([trained(14)], as_of=NIGHT, every_days=14) is None
-    assert model_in_service([trained(14)], on=NIGHT) == trained(14)
+    assert model_in_service(cards, on=NIGHT) == trained(0)
+    assert model_in_service(cards, on=NIGHT - timedelta(days=1)) == trained(14)
+    assert model_in_service(cards, on=NIGHT - timedelta(days=28)) == trained(28)
+    assert model_in_service(cards, on=NIGHT - timedelta(days=29)) is None
 
 
 @given(st.permutations([trained(days, seed=seed) for days in (0, 5, 9) for seed in (1, 2)]), st.integers(0, 12))
 def test_the_order_of_the_cards_never_matters(cards: list[ModelCard], days_before: int) -> None:
     night = NIGHT - timedelta(days=days_before)
-    found = model_for(cards, as_of=night, every_days=5)
+    found = model_in_service(cards, on=night)
 
-    assert found == model_for(sorted(cards, key=lambda card: card.key), as_of=night, every_days=5)
-    assert found is None or 0 <= (night - found.trained_as_of).days < 5
+    assert found == model_in_service(sorted(cards, key=lambda card: card.key), on=night)
+    assert found is None or found.trained_as_of <= night
+
+
+def test_a_forgotten_model_leaves_neither_card_nor_file(tmp_path: Path) -> None:
+    kept, other = keep_model(tmp_path, [1], card=CARD), keep_model(tmp_path, [2], card=replace(CARD, seed=8))
+
+    forget_model(tmp_path, kept)
+
+    assert read_cards(tmp_path) == (other,)
+    assert len(files(tmp_path)) == 2
 
 
 @pytest.mark.parametrize(
