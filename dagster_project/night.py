@@ -197,6 +197,7 @@ def report_content(night: Night, quality: pl.DataFrame) -> ReportContent:
         km_curves=night.table("models.km_curves"),
         evaluations=night.table("models.evaluations"),
         reliability=night.table("models.reliability"),
+        moved_features=tuple(json.loads(night.verdict()["drift"])["features"]),
         notes=notes(night),
         cohort=contacts,
         strategies=by_strategy(contacts, titles={s.id: s.title for s in project.catalogue.strategies}),

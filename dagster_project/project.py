@@ -29,6 +29,7 @@ from dagster_project.lake.sql_model import SqlModel, load_models
 from dagster_project.lake.store import Lake, fingerprint
 from dagster_project.lifecycle import LifecycleChoices, StageRules, estimate_rules
 from dagster_project.models.keeping import forget_model, read_cards
+from dagster_project.models.shipping import ModelSpec
 from dagster_project.settings import CANONICAL, Settings, load_settings
 from dagster_project.strategy.assignment import ASSIGNMENTS
 from dagster_project.strategy.catalogue import Catalogue, load_catalogue
@@ -164,6 +165,16 @@ class Project:
             primary=self.settings.churn.primary,
         )
         return estimate_rules(self.at("marts.users", as_of=as_of), as_of=as_of, choices=choices)
+
+    def model_spec(self, as_of: date) -> ModelSpec:
+        """What the settings tell a night's models."""
+        return ModelSpec(
+            as_of=as_of,
+            horizon_days=self.rules(as_of).horizon_days,
+            seed=self.settings.seed,
+            max_training_rows=self.settings.models.max_training_rows,
+            value_per_active_day=self.settings.value.value_per_active_day,
+        )
 
     def at(self, table: str, *, as_of: date, **values: Any) -> pl.DataFrame:
         """A table of SQL as it was on any day, made first if need be, with what it reads."""

@@ -15,6 +15,7 @@ from dagster_project.models.contracts.tables import SCORES as CONTRACT_SCORES
 from dagster_project.models.explanations import EXPLANATION_SCHEMA, explain_scores
 from dagster_project.models.features import sample_rows, usable_features
 from dagster_project.models.keeping import load_model
+from dagster_project.models.shipping import Learned
 from dagster_project.models.snapshots import with_lapse
 from dagster_project.models.tables import SCORES, VERDICTS
 from dagster_project.models.wording import in_plain_order, in_words
@@ -33,12 +34,12 @@ def make_explanations(project: Project, as_of: date) -> pl.DataFrame:
     exported = project.read("strategy.exported", as_of=as_of)
     if key is None or reference.is_empty() or exported.is_empty():
         return EXPLANATION_SCHEMA.to_frame()
-    model, _ = load_model(project.kept_models, key)
+    learned: Learned = load_model(project.kept_models, key)[0]
     features = with_lapse(
         project.read("marts.user_features", as_of=as_of), project.read("lifecycle.stages", as_of=as_of)
     )
     users = features.filter(pl.col("user_id").is_in(exported["user_id"].implode()))
-    return explain_scores(model, users, reference, columns=in_plain_order(usable_features(reference)))
+    return explain_scores(learned.shipped.model, users, reference, columns=in_plain_order(usable_features(reference)))
 
 
 def make_cohorts(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]:

@@ -15,8 +15,8 @@ from dagster_project.lake.sql_model import load_models
 from dagster_project.lifecycle import assign_stages
 from dagster_project.lifecycle.tables import PARAMETERS, STAGES
 from dagster_project.models.cutoffs import training_cutoffs
-from dagster_project.models.drift import DriftReport
-from dagster_project.models.night import ModelNight, ModelSpec, fit_night
+from dagster_project.models.drift import read_report
+from dagster_project.models.night import ModelNight, fit_night
 from dagster_project.models.returns import past_returns
 from dagster_project.models.service import Before, Served, Service, serve
 from dagster_project.models.snapshots import OUTCOME_SCHEMA, SPELL_SCHEMA, labelled_snapshot, return_spells, with_lapse
@@ -95,7 +95,7 @@ def make_night(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]:
     stages = project.read("lifecycle.stages", as_of=as_of)
     training = project.read("models.training_snapshots", as_of=as_of)
     features_now = with_lapse(project.read(FEATURES, as_of=as_of), stages)
-    spec = model_spec(project, as_of)
+    spec = project.model_spec(as_of)
     service = model_service(project, as_of, horizon_days=spec.horizon_days)
     served = serve(training, features_now, spec=spec, service=service)
     night = fit_night(
@@ -110,17 +110,6 @@ def make_night(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]:
     verdict = verdict_row(night, served, as_of=as_of, data_hash=service.data_hash)
     made = {doc.table.split(".")[1]: getattr(night, doc.table.split(".")[1], verdict) for doc in NIGHT_TABLES}
     return {f"models.{name}": frame for name, frame in made.items()}
-
-
-def model_spec(project: Project, as_of: date) -> ModelSpec:
-    """What the settings tell a night's models."""
-    return ModelSpec(
-        as_of=as_of,
-        horizon_days=project.rules(as_of).horizon_days,
-        seed=project.settings.seed,
-        max_training_rows=project.settings.models.max_training_rows,
-        value_per_active_day=project.settings.value.value_per_active_day,
-    )
 
 
 def model_service(project: Project, as_of: date, *, horizon_days: int) -> Service:
@@ -141,12 +130,7 @@ def decided_before(project: Project, as_of: date) -> Before | None:
     row = project.read(VERDICTS.table, as_of=as_of).row(0, named=True)
     if row.get("data_hash") is None or row["model_key"] is None:
         return None
-    return Before(row["model_key"], row["data_hash"], row["training"], read_drift(row["drift"]))
-
-
-def read_drift(told: str) -> DriftReport:
-    """The report that a verdict holds as JSON."""
-    return DriftReport(**json.loads(told))
+    return Before(row["model_key"], row["data_hash"], row["training"], read_report(json.loads(row["drift"])))
 
 
 def verdict_row(night: ModelNight, served: Served, *, as_of: date, data_hash: str) -> pl.DataFrame:
@@ -176,7 +160,7 @@ def verdict_row(night: ModelNight, served: Served, *, as_of: date, data_hash: st
 def models_still_fit(context: dg.AssetCheckExecutionContext, winback: ProjectResource) -> dg.AssetCheckResult:
     """Amber when the world has moved away from the model, with what moved."""
     row = winback.project.read(VERDICTS.table, as_of=as_of_date(context)).row(0, named=True)
-    drift = read_drift(row["drift"])
+    drift = read_report(json.loads(row["drift"]))
     return dg.AssetCheckResult(
         passed=not drift.has_drifted,
         severity=dg.AssetCheckSeverity.WARN,

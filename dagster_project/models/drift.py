@@ -73,6 +73,11 @@ class DriftReport:
         return self.verdict == "warn"
 
 
+def read_report(told: Mapping[str, Any]) -> DriftReport:
+    """The report whose fields were written as JSON."""
+    return DriftReport(told["verdict"], told["reason"], told["figures"], tuple(told["features"]))
+
+
 def feature_profile(rows: pl.DataFrame, *, columns: tuple[str, ...]) -> pl.DataFrame:
     """One row per feature, in the order of `columns`: what these rows look like, small enough to keep with a model.
 

@@ -3,7 +3,7 @@
 What is kept and how is `keeping`'s, whether a model still fits `drift`'s, learning itself `shipping`'s.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import polars as pl
 
 from dagster_project.errors import LakeError
 from dagster_project.models.cutoffs import newest_cutoff, split_out_of_time
-from dagster_project.models.drift import PROFILE_SCHEMA, DriftReport, drift_report, feature_profile
+from dagster_project.models.drift import PROFILE_SCHEMA, DriftReport, drift_report, feature_profile, read_report
 from dagster_project.models.evaluation import MAX_TEST_ROWS
 from dagster_project.models.features import sample_rows, shared_features, usable_features
 from dagster_project.models.keeping import (
@@ -74,7 +74,7 @@ def serve(training: pl.DataFrame, features_now: pl.DataFrame, *, spec: ModelSpec
     if shortfalls(training, horizon_days=spec.horizon_days):
         return Served(None, None, _unjudged("No model ships, so none can drift."), "")
     cards = cards_like(read_cards(service.folder), horizon_days=spec.horizon_days, settings_hash=service.settings_hash)
-    again = _as_before(cards, service=service)
+    again = _as_before(cards, spec=spec, service=service)
     if again is not None:
         return again
     usable = _usable(cards, spec=spec, service=service)
@@ -84,8 +84,7 @@ def serve(training: pl.DataFrame, features_now: pl.DataFrame, *, spec: ModelSpec
         due = should_retrain(usable, as_of=spec.as_of, every_days=service.every_days, drift=drift)
     in_service = model_in_service(usable, on=spec.as_of)
     if in_service is None or due.is_due:
-        learned, card = _learn(training, features_now, spec=spec, service=service)
-        return Served(learned, card, drift, due.reason)
+        return _learn(training, features_now, spec=spec, service=service, told=(due.reason, drift))
     return Served(load_model(service.folder, in_service.key)[0], in_service, drift, due.reason)
 
 
@@ -123,14 +122,17 @@ def judge_drift(
     )
 
 
-def _as_before(cards: tuple[ModelCard, ...], *, service: Service) -> Served | None:
-    before = service.before
-    if before is None or before.data_hash != service.data_hash:
-        return None
-    card = next((card for card in cards if card.key == before.key), None)
+def _as_before(cards: tuple[ModelCard, ...], *, spec: ModelSpec, service: Service) -> Served | None:
+    """What this night has had already over the same rows: a model of its own, or the one that its verdict names."""
+    own = [c for c in cards if c.trained_as_of == spec.as_of and c.data_hash == service.data_hash]
+    before = service.before if service.before and service.before.data_hash == service.data_hash else None
+    card = own[-1] if own else next((c for c in cards if before and c.key == before.key), None)
     if card is None or changed_versions(card):
         return None
-    return Served(load_model(service.folder, card.key)[0], card, before.drift, before.training)
+    learned: Learned = load_model(service.folder, card.key)[0]
+    if own:
+        return Served(learned, card, read_report(card.metrics["drift"]), card.metrics["training"])
+    return Served(learned, card, before.drift, before.training) if before else None
 
 
 def _usable(cards: tuple[ModelCard, ...], *, spec: ModelSpec, service: Service) -> tuple[ModelCard, ...]:
@@ -139,8 +141,14 @@ def _usable(cards: tuple[ModelCard, ...], *, spec: ModelSpec, service: Service) 
 
 
 def _learn(
-    training: pl.DataFrame, features_now: pl.DataFrame, *, spec: ModelSpec, service: Service
-) -> tuple[Learned, ModelCard]:
+    training: pl.DataFrame,
+    features_now: pl.DataFrame,
+    *,
+    spec: ModelSpec,
+    service: Service,
+    told: tuple[str, DriftReport],
+) -> Served:
+    """What tonight learns, kept with the words that go with it: a night that broke off says them again."""
     training = shared_features(training, features_now)
     learned = learn(training, features_now, spec=spec)
     features = usable_features(training)
@@ -153,10 +161,15 @@ def _learn(
         seed=spec.seed,
         settings_hash=service.settings_hash,
         data_hash=service.data_hash,
-        metrics={"facts": dict(learned.facts), "shipped": _figures(learned)},
+        metrics={
+            "facts": dict(learned.facts),
+            "shipped": _figures(learned),
+            "training": told[0],
+            "drift": asdict(told[1]),
+        },
         profile=tuple(feature_profile(training, columns=features).to_dicts()),
     )
-    return learned, keep_model(service.folder, learned, card=card)
+    return Served(learned, keep_model(service.folder, learned, card=card), told[1], told[0])
 
 
 def _figures(learned: Learned) -> dict[str, Any]:

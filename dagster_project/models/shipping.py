@@ -64,13 +64,9 @@ def learn(training: pl.DataFrame, features_now: pl.DataFrame, *, spec: ModelSpec
 
     Of `features_now` only the records up to the night are read, for the population's parameters of value.
     """
-    judged = evaluate(training, spec=spec)
+    judged, rehearsal = judge(training, spec=spec)
     build = builder(judged.winner, judged.winner_others, spec=spec)
-    rehearsal = rehearse(
-        training, judged.test, _joined(judged), build=build, horizon_days=spec.horizon_days, seed=spec.seed
-    )
     shipped = fit_shipped(training, build=build, max_rows=spec.max_training_rows, seed=spec.seed, way=rehearsal.way)
-    told = _with_shipped(judged, rehearsal, spec=spec)
     value_evaluation, value_comparison = _evaluate_value(training, judged.test, rehearsal, spec=spec)
     return Learned(
         winner=judged.winner,
@@ -78,17 +74,17 @@ def learn(training: pl.DataFrame, features_now: pl.DataFrame, *, spec: ModelSpec
         shipped=shipped,
         worth=fit_worth(training, features_now, spec=spec),
         notes=_notes(judged, rehearsal, training=training, spec=spec),
-        evaluations=told.evaluations,
-        reliability=told.reliability,
+        evaluations=judged.evaluations,
+        reliability=judged.reliability,
         value_evaluation=value_evaluation,
         value_comparison=value_comparison,
         facts=_facts(training, judged, rehearsal, shipped=shipped, spec=spec),
     )
 
 
-def evaluate(training: pl.DataFrame, *, spec: ModelSpec) -> Evaluation:
-    """Every candidate on the newest closed window."""
-    return evaluate_candidates(
+def judge(training: pl.DataFrame, *, spec: ModelSpec) -> tuple[Evaluation, Rehearsal]:
+    """Every candidate, and what would have shipped, on the newest closed window; and how that was recalibrated."""
+    judged = evaluate_candidates(
         training,
         candidates=spec.candidates,
         horizon_days=spec.horizon_days,
@@ -96,6 +92,11 @@ def evaluate(training: pl.DataFrame, *, spec: ModelSpec) -> Evaluation:
         max_rows=spec.max_training_rows,
         n_resamples=spec.n_resamples,
     )
+    build = builder(judged.winner, judged.winner_others, spec=spec)
+    rehearsal = rehearse(
+        training, judged.test, _joined(judged), build=build, horizon_days=spec.horizon_days, seed=spec.seed
+    )
+    return _with_shipped(judged, rehearsal, spec=spec), rehearsal
 
 
 def fit_worth(training: pl.DataFrame, features_now: pl.DataFrame, *, spec: ModelSpec) -> ValueModel:

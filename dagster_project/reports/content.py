@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from datetime import date
@@ -51,6 +51,8 @@ class ReportContent:
     top_decile_lift, observed_over_expected, is_winner."""
     reliability: pl.DataFrame | None = None
     """candidate, population, bin, mean_predicted, observed, n."""
+    moved_features: tuple[Mapping[str, Any], ...] = ()
+    """feature, mean_then, mean_now, shift_sd, psi; most moved first. Empty where drift was not judged."""
     notes: tuple[str, ...] = ()
     """What the models want to have said, one sentence each."""
 

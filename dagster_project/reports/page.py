@@ -203,6 +203,7 @@ def _tables(content: ReportContent) -> dict[str, tables.Table | None]:
         "regret": tables.regret(content),
         "agreement": tables.definition_agreement(content),
         "evaluations": tables.evaluations(content),
+        "moved": tables.moved_features(content),
         "cohort": tables.cohort(content),
         "strategies": tables.strategies(content),
         "arms": tables.arms(content),

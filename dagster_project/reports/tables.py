@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 COHORT_ROWS = 20
 MOVE_ROWS = 10
+MOVED_ROWS = 10
 SUPPRESSED_AND_REASON_ROWS = 25
 
 
@@ -204,6 +205,21 @@ def quarantine_reasons(content: ReportContent) -> Table | None:
         _name("table", "table"),
         Column("reason", lambda row: fmt.text(row["reason"]), False),
         _count("rows", "n_rows"),
+    )
+
+
+def moved_features(content: ReportContent) -> Table | None:
+    """What tells the newest closed window from the rows that the model in service then had learned from."""
+    if not content.moved_features:
+        return None
+    return _table(
+        "What has moved since the model then in service was trained: context, never an alarm by itself",
+        content.moved_features[:MOVED_ROWS],
+        _name("feature", "feature"),
+        Column("mean then", lambda row: fmt.decimal(row["mean_then"])),
+        Column("mean now", lambda row: fmt.decimal(row["mean_now"])),
+        Column("in standard deviations", lambda row: fmt.decimal(row["shift_sd"])),
+        Column("population stability", lambda row: fmt.decimal(row["psi"])),
     )
 
 

@@ -43,8 +43,18 @@ def test_later_deliveries_and_later_nights_leave_a_night_as_it_was(copied: Compa
     ledger = copied.ledger()
     assert list(ledger) == [NIGHT.isoformat(), NEXT.isoformat()]
     assert ledger[NIGHT.isoformat()] == first_night
+    the_next_night_scores_with_the_model_in_service(copied)
     the_next_night_leaves_those_alone_whom_the_night_before_wrote_to(copied)
     the_control_group_stays_what_it_is(copied)
+
+
+def the_next_night_scores_with_the_model_in_service(company: Company) -> None:
+    first, second = (company.metrics(night) for night in (NIGHT, NEXT))
+
+    assert second["models"]["trained_as_of"] == NIGHT.isoformat()
+    assert second["models"]["model_key"] == first["models"]["model_key"]
+    assert second["drift"]["verdict"] == "unjudged"
+    assert len(list((company.folder / "data" / "models").glob("*.json"))) == 1
 
 
 def the_next_night_leaves_those_alone_whom_the_night_before_wrote_to(company: Company) -> None:

@@ -84,12 +84,15 @@ def test_an_older_night_never_takes_a_model_of_later_days(tmp_path: Path) -> Non
 
 
 def test_the_same_night_again_has_the_model_and_the_words_that_it_had(tmp_path: Path) -> None:
-    first = night(tmp_path)
-    told = replace(before(first), drift=DriftReport("ok", "All was well.", {"n": 3}, ()))
-    again = night(tmp_path, before=told)
+    first, later = night(tmp_path), night(tmp_path, 3, data_hash="more rows")
+    broken_off, again = night(tmp_path), night(tmp_path, before=before(first))
+    told = replace(before(later, data_hash="more rows"), drift=DriftReport("ok", "All was well.", {"n": 3}, ()))
+    later_again = night(tmp_path, 3, data_hash="more rows", before=told)
 
-    assert (again.card, again.training) == (first.card, first.training)
-    assert again.drift.reason == "All was well."
+    for same in (broken_off, again):
+        assert (same.card, same.training, same.drift) == (first.card, first.training, first.drift)
+    assert (later_again.card, later_again.training) == (first.card, later.training)
+    assert later_again.drift.reason == "All was well."
 
 
 def test_a_night_whose_rows_have_changed_learns_anew(tmp_path: Path) -> None:

@@ -119,3 +119,19 @@ def test_without_frames_there_is_no_table() -> None:
                   tables.evaluations, tables.strategies, tables.arms, tables.suppressed, tables.quality,
                   tables.quarantine_reasons, tables.cohort):  # fmt: skip
         assert build(nothing) is None
+
+
+def test_what_moved_is_told_with_its_size_and_an_unknown_size_as_such() -> None:
+    moved = (
+        {"feature": "tenure_days", "mean_then": 100.0, "mean_now": 131.0, "shift_sd": 0.55, "psi": 0.21},
+        {"feature": "n_sent_90d", "mean_then": 0.0, "mean_now": 3.0, "shift_sd": None, "psi": None},
+    )
+
+    table = tables.moved_features(content_with(moved_features=moved))
+
+    assert table is not None
+    assert table.rows == (
+        ("tenure days", "100.00", "131.00", "0.55", "0.21"),
+        ("n sent 90d", "0.00", "3.00", "–", "–"),
+    )
+    assert tables.moved_features(content_with()) is None
