@@ -29,7 +29,7 @@ One row per user to contact, in the order in which we would: the rows of cohorts
 grain: rank
 tests:
   not_null rank, user_id, cohort, stage, strategy_id, channel, arm, explanation; unique rank; unique user_id;
-  p_return between 0 and 1; not isnan(p_return); not isnan(expected_profit); arm in ('treat', 'explore')
+  p_return between 0 and 1; arm in ('treat', 'explore')
 columns:
   rank: 1 is first
   user_id: the user's own id
@@ -69,7 +69,7 @@ USERS = table_doc(
 One row per user visible on a night, with what was decided: the rows of users.parquet.
 
 grain: user_id
-tests: not_null user_id, stage, phase, is_churned; unique user_id; p_active between 0 and 1; not isnan(p_active)
+tests: not_null user_id, stage, phase, is_churned; unique user_id; p_active between 0 and 1
 columns:
   user_id: the user's own id
   stage: one of the fifteen stages

@@ -8,8 +8,11 @@ import duckdb
 import polars as pl
 
 from dagster_project.errors import LakeError
-from dagster_project.lake.audit import TestResult, refuse_failures, run_tests
+from dagster_project.lake.audit import TestResult, count_failing, refuse_failures
 from dagster_project.lake.sql_model import ColumnDoc, SqlTest, parse_columns, parse_header_text, parse_test, words
+
+FINITE = SqlTest("finite", "rows with a NaN or an infinite number in any column")
+"""Kept by every table that a function makes: a null says that nothing is known, a NaN says nothing at all."""
 
 
 class Documented(Protocol):
@@ -60,7 +63,7 @@ def table_doc(table: str, header: str) -> TableDoc:
         description=description,
         prose=prose,
         grain=words(sections.get("grain", "")),
-        tests=tuple(parse_test(text) for text in sections.get("tests", "").split(";") if text.strip()),
+        tests=(*(parse_test(text) for text in sections.get("tests", "").split(";") if text.strip()), FINITE),
         columns=parse_columns(sections.get("columns", "")),
     )
 
@@ -81,6 +84,16 @@ def audit_frame(
         )
     with duckdb.connect() as con:
         con.register("made", frame)
-        results = run_tests(con, doc, "made", values or {})
+        results = tuple(
+            TestResult(
+                test.name, _n_not_finite(frame) if test is FINITE else count_failing(con, test, "made", values or {})
+            )
+            for test in doc.tests
+        )
     refuse_failures(doc, results, where="as made")
     return results
+
+
+def _n_not_finite(frame: pl.DataFrame) -> int:
+    numbers = [column for column in frame.get_columns() if column.dtype.is_float()]
+    return int(sum((~column.is_finite()).cast(pl.Int64).sum() for column in numbers))

@@ -59,7 +59,6 @@ grain: user_sk
 tests:
   not_null user_sk, user_id; unique user_sk; p_active between 0 and 1; p_return between 0 and 1;
   p_return_low <= p_return; p_return <= p_return_high; expected_value >= 0; value_if_returned >= 0;
-  not isnan(p_active); not isnan(p_return); not isnan(expected_value); not isnan(value_if_returned);
   relapse_probability between 0 and 1; second_lifetime_value >= 0
 columns:
   user_sk: the user's key inside the store

@@ -10,7 +10,7 @@ One row per user to contact: with what, on which channel, when, and what it is e
 grain: user_sk
 tests:
   not_null user_sk, user_id, arm, strategy_id, channel, send_at; unique user_sk; arm in ('treat', 'explore');
-  uplift_low <= uplift; uplift <= uplift_high; not isnan(expected_profit); propensity between 0 and 1
+  uplift_low <= uplift; uplift <= uplift_high; propensity between 0 and 1
 columns:
   user_sk: the user's key inside the store
   user_id: the user's own id

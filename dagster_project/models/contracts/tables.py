@@ -8,7 +8,7 @@ SCORES = table_doc(
 One row per user with a running contract: how likely a contract of theirs ends within the horizon.
 
 grain: user_sk
-tests: not_null user_sk, user_id, p_churn; unique user_sk; p_churn between 0 and 1; not isnan(p_churn); n_contracts > 0
+tests: not_null user_sk, user_id, p_churn; unique user_sk; p_churn between 0 and 1; n_contracts > 0
 columns:
   user_sk: the user's key inside the store
   user_id: the user's own id
