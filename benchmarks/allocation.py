@@ -132,9 +132,8 @@ def large(n_users: int, *, seed: int) -> bool:
     broken = breaches(profit, resources, found.choice)
     share = found.total / found.bound
     print(f"{n_users:,} users × {N_OPTIONS} options")
-    print(
-        f"  {share:.6f} of the bound, {broken} limits broken, {wall:.1f} s wall, {cpu:.1f} s CPU, peak {peak_mb:,.0f} MB"
-    )
+    print(f"  {share:.6f} of the bound, {broken} limits broken")
+    print(f"  {wall:.1f} s wall, {cpu:.1f} s CPU, peak {peak_mb:,.0f} MB")
     holds = share >= BAR_OF_BOUND and not broken and cpu <= BAR_SECONDS and peak_mb <= BAR_MB
     return told(holds, f"at least {BAR_OF_BOUND} of the bound within {BAR_SECONDS:.0f} s and {BAR_MB:,.0f} MB")
 
