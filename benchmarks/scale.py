@@ -136,7 +136,7 @@ def walk_curves(users: Any, p_active: Any, *, hazard: Any) -> int:
         timing = OwnTiming(hazard, scored, horizon_days=HORIZON_DAYS)
         curves = return_curves(timing, scored, days=(*CURVE_DAYS, HORIZON_DAYS))
         assert curves["p_returned"].is_between(0, 1).all()
-    return scored.height
+    return int(scored.height)
 
 
 def first_users(folder: Path, *, n_users: int) -> Any:
