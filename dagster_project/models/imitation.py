@@ -13,7 +13,7 @@ import numpy.typing as npt
 import polars as pl
 
 from dagster_project.models.activity import Probabilities, bounded, log_odds
-from dagster_project.models.boosting import in_passes
+from dagster_project.models.boosting import in_passes, threads_for
 from dagster_project.models.features import Matrix, stable_hash, to_matrix, usable_features
 
 MOST_ROWS = 200_000  # to learn from: beyond it the gaps to the model hardly shrink
@@ -64,7 +64,8 @@ class Imitation:
             early_stopping=False,
             random_state=self._seed,
         )
-        self._trees = trees.fit(self._matrix(users), log_odds(probability))
+        with threads_for(users.height):
+            self._trees = trees.fit(self._matrix(users), log_odds(probability))
         return self
 
     def predict(self, users: pl.DataFrame) -> Probabilities:
