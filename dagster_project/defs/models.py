@@ -16,6 +16,7 @@ from dagster_project.lifecycle import assign_stages
 from dagster_project.lifecycle.tables import PARAMETERS, STAGES
 from dagster_project.models.cutoffs import training_cutoffs
 from dagster_project.models.drift import read_report
+from dagster_project.models.features import sample_rows
 from dagster_project.models.night import ModelNight, fit_night
 from dagster_project.models.offers import campaign_contacts, offers_before
 from dagster_project.models.returns import past_returns, with_offers
@@ -40,7 +41,7 @@ def stages_at(project: Project, day: date, *, horizon_days: int) -> pl.DataFrame
 
 
 def make_training_snapshots(project: Project, as_of: date) -> pl.DataFrame:
-    """Every cutoff's features and outcomes, oldest first."""
+    """Every cutoff's features and outcomes, oldest first; in all no more rows than models may learn from."""
     horizon_days = project.rules(as_of).horizon_days
     cutoffs = training_cutoffs(
         as_of=as_of,
@@ -48,7 +49,15 @@ def make_training_snapshots(project: Project, as_of: date) -> pl.DataFrame:
         horizon_days=horizon_days,
         max_cutoffs=project.settings.models.max_cutoffs,
     )
-    snapshots = [snapshot(project, cutoff, as_of=as_of, horizon_days=horizon_days) for cutoff in sorted(cutoffs)]
+    most = project.settings.models.max_training_rows // max(1, len(cutoffs))
+    snapshots = [
+        sample_rows(
+            snapshot(project, cutoff, as_of=as_of, horizon_days=horizon_days),
+            max_rows=most,
+            seed=project.settings.seed,
+        )
+        for cutoff in sorted(cutoffs)
+    ]
     if snapshots:
         return pl.concat(snapshots)
     features = project.read(FEATURES, as_of=as_of).clear()
