@@ -10,6 +10,7 @@ from pathlib import Path
 
 from benchmarks.incremental import LogSize, measure_increments
 from benchmarks.measure import REPOSITORY
+from benchmarks.scale import measure_scale
 from benchmarks.tables import Section
 from benchmarks.whole_night import FILE, measure_night
 
@@ -21,7 +22,7 @@ Written by `python -m benchmarks --write`; `make bench` prints the same without 
 of its own. CPU seconds are of all threads; peak MB is the largest resident memory during a stage, taken from the
 kernel. Seconds move by a fifth from run to run on a shared machine: compare the ratios, and what stands in one table.
 """
-BENCHMARKS = ("night", "increments")
+BENCHMARKS = ("night", "increments", "scale")
 LIBRARIES = ("duckdb", "polars", "dagster", "scikit-learn")
 
 
@@ -43,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"NOT MEASURED: {asked.real_data / FILE} is not there; set WINBACK_REAL_DATA", file=sys.stderr)
     if "increments" in asked.which:
         sections.append(shown(measure_increments(LogSize(asked.users, asked.events, asked.days))))
+    if "scale" in asked.which:
+        sections.append(shown(measure_scale(asked.scored_users)[0]))
     if asked.write and is_whole:
         PAGE.write_text(page(sections), encoding="utf-8", newline="\n")
         print(f"wrote {PAGE.relative_to(REPOSITORY)}")
@@ -57,6 +60,9 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--users", type=int, default=50_000, help="of the simulated log (default: %(default)s)")
     flags.add_argument("--events", type=int, default=2_000_000, help="of the simulated log (default: %(default)s)")
     flags.add_argument("--days", type=int, default=365, help="of the simulated log (default: %(default)s)")
+    flags.add_argument(
+        "--scored-users", type=int, default=10_000_000, help="users of the benchmark scale (default: %(default)s)"
+    )
     default = os.environ.get("WINBACK_REAL_DATA", REPOSITORY.parent / "shared" / "data")
     flags.add_argument(
         "--real-data", type=Path, default=Path(default), help="folder of the real sets (default: WINBACK_REAL_DATA)"

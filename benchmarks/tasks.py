@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import Stopwatch
+from benchmarks.scale import score_base, write_users
 
 N_SCANS = 5
 LAST_FACTS = ("marts.users", "marts.user_features")
@@ -159,6 +160,8 @@ TASKS: dict[str, Callable[..., Any]] = {
     "night": night,
     "simulate_log": simulate_log,
     "facts": facts,
+    "write_users": write_users,
+    "score_base": score_base,
 }
 
 if __name__ == "__main__":

@@ -16,15 +16,19 @@ from dagster_project.lifecycle import assign_stages
 from dagster_project.lifecycle.tables import PARAMETERS, STAGES
 from dagster_project.models.cutoffs import training_cutoffs
 from dagster_project.models.drift import read_report
+from dagster_project.models.features import sample_rows
 from dagster_project.models.night import ModelNight, fit_night
-from dagster_project.models.returns import past_returns
+from dagster_project.models.offers import campaign_contacts, offers_before
+from dagster_project.models.returns import past_returns, with_offers
 from dagster_project.models.service import Before, Served, Service, serve
 from dagster_project.models.snapshots import OUTCOME_SCHEMA, SPELL_SCHEMA, labelled_snapshot, return_spells, with_lapse
 from dagster_project.models.tables import NIGHT_TABLES, PAST_RETURNS, RETURN_SPELLS, VERDICTS, training_snapshots
 from dagster_project.project import Project
 from dagster_project.settings import settings_hash
+from dagster_project.strategy.catalogue import load_catalogue
 
 FEATURES, OUTCOMES, USERS = "marts.user_features", "marts.user_outcomes", "marts.users"
+IMPORTED = "staging.assignments"
 LONGEST_FOLLOW_UP_DAYS = 365
 N_FEATURES_SHOWN = 10
 TRAINING = training_snapshots(load_models()[FEATURES])
@@ -37,7 +41,7 @@ def stages_at(project: Project, day: date, *, horizon_days: int) -> pl.DataFrame
 
 
 def make_training_snapshots(project: Project, as_of: date) -> pl.DataFrame:
-    """Every cutoff's features and outcomes, oldest first."""
+    """Every cutoff's features and outcomes, oldest first; in all no more rows than models may learn from."""
     horizon_days = project.rules(as_of).horizon_days
     cutoffs = training_cutoffs(
         as_of=as_of,
@@ -45,7 +49,15 @@ def make_training_snapshots(project: Project, as_of: date) -> pl.DataFrame:
         horizon_days=horizon_days,
         max_cutoffs=project.settings.models.max_cutoffs,
     )
-    snapshots = [snapshot(project, cutoff, as_of=as_of, horizon_days=horizon_days) for cutoff in sorted(cutoffs)]
+    most = project.settings.models.max_training_rows // max(1, len(cutoffs))
+    snapshots = [
+        sample_rows(
+            snapshot(project, cutoff, as_of=as_of, horizon_days=horizon_days),
+            max_rows=most,
+            seed=project.settings.seed,
+        )
+        for cutoff in sorted(cutoffs)
+    ]
     if snapshots:
         return pl.concat(snapshots)
     features = project.read(FEATURES, as_of=as_of).clear()
@@ -87,7 +99,18 @@ def make_return_spells(project: Project, as_of: date) -> pl.DataFrame:
 def make_past_returns(project: Project, as_of: date) -> pl.DataFrame:
     """Every return of the log, by tonight's yardsticks."""
     stages = project.read("lifecycle.stages", as_of=as_of)
-    return past_returns(project.read(USERS, as_of=as_of), stages, as_of=as_of)
+    users = project.read(USERS, as_of=as_of)
+    returns = past_returns(users, stages, as_of=as_of)
+    contacts = known_contacts(project, users, as_of=as_of)
+    return with_offers(returns, offers_before(returns, contacts, as_of=as_of))
+
+
+def known_contacts(project: Project, users: pl.DataFrame, *, as_of: date) -> pl.DataFrame:
+    """Every contact that our ledger or an imported campaign holds, and whether it made an offer."""
+    offers = {strategy.id: strategy.offer.kind != "none" for strategy in load_catalogue().strategies}
+    ledger = project.ledger_rows(after=date.min, before=as_of)
+    imported = project.seen(IMPORTED, as_of=as_of).join(users.select("user_sk", "user_id"), on="user_sk", how="inner")
+    return pl.concat([campaign_contacts(ledger, offers=offers), campaign_contacts(imported, offers=offers)])
 
 
 def make_night(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]:
@@ -194,7 +217,7 @@ def models() -> dg.Definitions:
         assets=[
             frame_asset(TRAINING, make_training_snapshots, reads=[FEATURES, OUTCOMES, USERS, PARAMETERS]),
             frame_asset(RETURN_SPELLS, make_return_spells, reads=[FEATURES, OUTCOMES, USERS, PARAMETERS]),
-            frame_asset(PAST_RETURNS, make_past_returns, reads=[USERS, STAGES]),
+            frame_asset(PAST_RETURNS, make_past_returns, reads=[USERS, STAGES, IMPORTED]),
             frame_assets(
                 NIGHT_TABLES,
                 make_night,

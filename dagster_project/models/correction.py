@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from dagster_project.models.boosting import threads_for
+from dagster_project.models.boosting import in_passes, threads_for
 from dagster_project.models.cutoffs import newest_cutoff, split_out_of_time
 from dagster_project.models.features import Matrix, stable_hash, to_matrix, usable_features
 
@@ -34,8 +34,7 @@ class Correction:
         """One factor per row for a forecast which is the product of `bases`."""
         if self.trees is None or features.is_empty():
             return np.full(features.height, np.clip(self.level, *CAP))
-        with threads_for(features.height):
-            boosted = np.clip(self.trees.predict(_matrix(features, self.columns, bases)), *CAP)
+        boosted = np.clip(in_passes(self.trees.predict, _matrix(features, self.columns, bases)), *CAP)
         return np.asarray(np.clip(self.level * boosted, *CAP))
 
 

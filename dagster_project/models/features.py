@@ -60,6 +60,13 @@ def sample_rows(training: pl.DataFrame, *, max_rows: int, seed: int) -> pl.DataF
     return ordered[np.sort(kept)]
 
 
+def evenly_drawn(users: pl.DataFrame, *, max_users: int) -> pl.DataFrame:
+    """Every k-th user in order of user_id, `max_users` at most: the same ones whatever order they arrive in."""
+    if users.height <= max_users:
+        return users
+    return users[users["user_id"].arg_sort().gather_every(-(-users.height // max_users))]
+
+
 def stable_hash(labels: pl.Series, *, seed: int) -> npt.NDArray[np.uint64]:
     """64-bit hashes of text that stay the same across versions and machines (polars' own promise neither)."""
     digests = (blake2b(f"{seed}|{label}".encode(), digest_size=8).digest() for label in labels)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 from dagster_project.models.activity import FitSetup, Probabilities, bounded, has_both_classes, outcomes, smoothed_rate
-from dagster_project.models.boosting import booster, threads_for
+from dagster_project.models.boosting import booster, in_passes, threads_for
 from dagster_project.models.features import Matrix, sample_rows, to_matrix, usable_features
 
 Floats = npt.NDArray[np.float64]
@@ -59,8 +59,7 @@ class HazardModel:
             ends = np.array([0, *(end for _, end in steps)])
             return np.tile(pace * ends, (features.height, 1)).astype(np.float64)
         matrix = to_matrix(features, self._columns)
-        with threads_for(features.height):
-            chances = [self._model.predict_proba(self._period_matrix(matrix, step))[:, 1] for step in steps]
+        chances = [in_passes(self._model.predict_proba, self._period_matrix(matrix, step))[:, 1] for step in steps]
         hazards = -np.log1p(-bounded(np.column_stack(chances)))
         return np.column_stack([np.zeros(features.height), np.cumsum(hazards, axis=1)])
 

@@ -21,6 +21,7 @@ from dagster_project.models.refusal import STAND_IN, shortfalls, stand_in
 from dagster_project.models.relapse import RelapseModel, fit_relapse
 from dagster_project.models.report import night_metrics
 from dagster_project.models.returns import RETURN_SCHEMA
+from dagster_project.models.scoring import make_scorer, score_users
 from dagster_project.models.second_life import LIVES_SCHEMA, relapse_chances, second_lives
 from dagster_project.models.shipping import Learned, ModelSpec, fit_worth, learn
 from dagster_project.models.timing import OwnTiming, SharedTiming, Timing, return_curves, return_days
@@ -123,7 +124,7 @@ def fit_night(
     activity = _activity(training, features_now, spec=spec, learned=learned)
     clock = survival.fit_cox(spells, horizon_days=spec.horizon_days)
     users = stages.select("user_sk", "user_id", "is_churned").join(
-        _score_known(features_now, activity),
+        score_users(features_now, activity.probability, worth=activity.worth),
         on="user_id",
         how="left",
         validate="1:1",
@@ -167,8 +168,9 @@ def _activity(
         worth = fit_worth(training, features_now, spec=spec)
         return _Activity(STAND_IN, plain.probability, plain.seen, worth, (*missing, plain.wording))
     found = learned or learn(training, features_now, spec=spec)
-    probability = found.shipped.predict(features_now)
-    return _Activity(found.winner, probability, found.shipped.calibration, found.worth, found.notes, found)
+    scorer = make_scorer(found.shipped, features_now, n_users=features_now.height, seed=spec.seed)
+    notes = found.notes + ((scorer.note,) if scorer.note else ())
+    return _Activity(found.winner, scorer.p_active(features_now), found.shipped.calibration, found.worth, notes, found)
 
 
 def _lives(
@@ -186,21 +188,6 @@ def _lives(
     back = relapse_chances(stages, returns, relapse=relapse, as_of=spec.as_of, horizon_days=spec.horizon_days)
     gone = second_lives(stages, features_now, worth=worth, relapse=relapse)
     return back.join(gone, on="user_id", how="full", coalesce=True)
-
-
-def _score_known(features_now: pl.DataFrame, activity: _Activity) -> pl.DataFrame:
-    """One row per user with a core event: p_active, expected_events, expected_value, value_if_returned."""
-    days, value = activity.worth.forecast(features_now)
-    probability = activity.probability
-    return pl.DataFrame(
-        {
-            "user_id": features_now["user_id"],
-            "p_active": probability,
-            "expected_events": probability * days,
-            "expected_value": probability * value,
-            "value_if_returned": value,
-        }
-    )
 
 
 def _timing(

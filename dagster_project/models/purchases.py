@@ -6,6 +6,7 @@ import polars as pl
 
 from dagster_project.models.activity import CandidateError
 from dagster_project.models.btyd import DAYS_PER_UNIT, Btyd, Counts, active_day_counts, fit_btyd, log_likelihood
+from dagster_project.models.features import evenly_drawn
 
 Floats = npt.NDArray[np.float64]
 
@@ -20,7 +21,7 @@ def fit_purchases(features: pl.DataFrame) -> Btyd:
     Where no likelihood can be had (nobody came twice), a pace of one active day in all the time
     watched and hardly any drop-out: expectations near nothing, which is what such a log says.
     """
-    counts = active_day_counts(_evenly_drawn(features))
+    counts = active_day_counts(evenly_drawn(features, max_users=MOST_ROWS_TO_FIT))
     try:
         return fit_btyd(counts, drops_at_first=True)
     except CandidateError:
@@ -74,10 +75,3 @@ def _drop_out_quantiles(model: Btyd, repeats: Floats) -> list[Floats]:
     middles = (np.arange(N_QUANTILES) + 0.5) / N_QUANTILES
     table = betaincinv(model.a, model.b + counts[:, None] + 1, middles[None, :])
     return [np.maximum(column, SMALLEST_CHANCE)[place] for column in table.T]
-
-
-def _evenly_drawn(features: pl.DataFrame) -> pl.DataFrame:
-    """Every k-th user in order of user_id: the same ones whatever order they arrive in."""
-    if features.height <= MOST_ROWS_TO_FIT:
-        return features
-    return features.sort("user_id").gather_every(-(-features.height // MOST_ROWS_TO_FIT))

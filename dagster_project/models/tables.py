@@ -174,7 +174,7 @@ columns:
   n_active_days_before (days): active days before the return
   n_returns_before (returns): earlier ones of the user
   churn_threshold_days (days): the user's, by tonight's yardstick
-  came_by_offer: whether an offer was sent before; null where nothing is known
+  came_by_offer: whether the last contact of the 30 days before made an offer; null where none is on record
 """,
 )
 

@@ -13,7 +13,7 @@ from dagster_project.models import metrics
 from dagster_project.models.btyd import Btyd
 from dagster_project.models.correction import Correction, Evidence, fit_correction
 from dagster_project.models.cutoffs import newest_cutoff
-from dagster_project.models.features import LARGEST_VALUE, sample_rows, shared_features
+from dagster_project.models.features import LARGEST_VALUE, evenly_drawn, sample_rows, shared_features
 from dagster_project.models.purchases import days_if_active, expected_days, fit_purchases
 from dagster_project.models.spend import Spend, fit_spend
 
@@ -21,6 +21,7 @@ Floats = npt.NDArray[np.float64]
 
 SEED = 20260101
 MOST_ROWS = 300_000
+MOST_SPENDERS = 50_000  # users to fit Gamma-Gamma to: three parameters want no more
 MOST_DAILY_SPEND = 1e12  # of any currency; beyond it an amount is a fault in the data and counts as unknown
 
 VALUE_EVALUATION_SCHEMA = pl.Schema(
@@ -100,7 +101,7 @@ def fit_value(
         now = now.filter(pl.col("cutoff") == newest_cutoff(now))
     has_amounts = bool(np.isfinite(_own_spend(now if now.height else training)[0]).any())
     purchases = fit_purchases(now)
-    spend = fit_spend(*_own_spend(now)) if has_amounts else None
+    spend = _fit_spend(now) if has_amounts else None
     past = sample_rows(shared_features(training, now), max_rows=MOST_ROWS, seed=SEED) if training.height else training
     days, value = _evidence(past, horizon_days=horizon_days, has_amounts=has_amounts)
     return ValueModel(
@@ -164,12 +165,16 @@ def _evidence(training: pl.DataFrame, *, horizon_days: int, has_amounts: bool) -
         rows.append(active)
         days.append(days_if_active(purchases, active, horizon_days=horizon_days))
         if has_amounts:
-            spends.append(fit_spend(*_own_spend(snapshot)).per_active_day(*_own_spend(active)))
+            spends.append(_fit_spend(snapshot).per_active_day(*_own_spend(active)))
     seen, expected = pl.concat(rows), np.concatenate(days)
     came = Evidence(seen, [expected], numbers(seen, "n_active_days_next", fill=1))
     if not has_amounts or "amount_next" not in seen.columns or seen["amount_next"].null_count() == seen.height:
         return came, Evidence(seen.clear(), [np.empty(0)], np.empty(0))
     return came, Evidence(seen, [expected, np.concatenate(spends)], numbers(seen, "amount_next", fill=0))
+
+
+def _fit_spend(users: pl.DataFrame) -> Spend:
+    return fit_spend(*_own_spend(evenly_drawn(users, max_users=MOST_SPENDERS)))
 
 
 def _own_spend(features: pl.DataFrame) -> tuple[Floats, Floats]:

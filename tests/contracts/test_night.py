@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -39,6 +40,21 @@ def test_running_contracts_get_the_true_probability(contracts: pl.DataFrame, nig
     assert np.corrcoef(p, truth)[0, 1] > 0.9
     assert p.mean() == pytest.approx(truth.mean(), abs=0.03)
     assert is_sound(night)
+
+
+def test_candidates_are_compared_on_a_part_of_the_contracts_and_all_are_learnt_from(
+    contracts: pl.DataFrame, night: ContractNight, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dagster_project.models.contracts.night.FEWEST_JUDGED_ENDS", 100)
+    part = fit_contracts(contracts, spec=replace(SPEC, max_judged=700))
+    assert part.winner == night.winner
+    assert part.evaluations["ibs"].to_list() != night.evaluations["ibs"].to_list()
+    assert part.scores.equals(night.scores)
+
+
+def test_a_part_with_few_ends_is_not_judged_on(contracts: pl.DataFrame, night: ContractNight) -> None:
+    whole = fit_contracts(contracts, spec=replace(SPEC, max_judged=700))
+    assert whole.evaluations.equals(night.evaluations)
 
 
 def test_causes_add_to_the_whole(night: ContractNight) -> None:

@@ -37,6 +37,7 @@ from dagster_project.models.survival import COX_SCHEMA
 
 FEWEST_ENDS = 100  # ten per term of a ten-term model, as for returns
 FEWEST_USERS_PER_FOLD = 10
+FEWEST_JUDGED_ENDS = 1_000  # with a fold of 200 ends the Brier scores of two models part by more than their noise
 SEASON_DAYS = 365  # less shows no season twice, and hides a trend in it
 STAND_IN = "base_rate"
 
@@ -60,6 +61,7 @@ class ContractSpec:
     calibrate_at: float | None = None
     has_calendar: bool = True
     max_contracts: int = 20_000  # to learn from, whole users drawn at random; all are scored
+    max_judged: int = 8_000  # of these, to compare the candidates on: five fits of eight models cost most of the night
     candidates: tuple[str, ...] = CANDIDATES
 
 
@@ -158,15 +160,16 @@ def _refused_fit(seen: pl.DataFrame, running: pl.DataFrame, shortfall: str, *, s
 
 
 def _fit(seen: pl.DataFrame, running: pl.DataFrame, *, spec: ContractSpec) -> _Fit:
-    sampled = _sampled(seen, spec=spec)
+    sampled = _sampled(seen, most=spec.max_contracts, seed=spec.seed)
+    judged = _to_judge_on(sampled, spec=spec)
     refused = refused_covariates(seen, seed=spec.seed)
     columns = tuple(name for name in covariates_of(seen) if name not in set(refused["column"]))
     summary, ph_test = _readable_cox(sampled, columns)
     recipe = Recipe(columns, _strata_column(sampled, columns, ph_test, spec=spec), spec.unit, spec.seed)
     evaluation = evaluate_candidates(
-        sampled,
+        judged,
         recipe=recipe,
-        judging=_judging(sampled, spec=spec),
+        judging=_judging(judged, spec=spec),
         names=_candidates(sampled, spec=spec),
     )
     model = fit_candidate(sampled, name=evaluation.winner, recipe=recipe)
@@ -175,12 +178,18 @@ def _fit(seen: pl.DataFrame, running: pl.DataFrame, *, spec: ContractSpec) -> _F
     return _Fit(steps, fit_causes(sampled, columns), evaluation, summary, ph_test, refused, notes)
 
 
-def _sampled(seen: pl.DataFrame, *, spec: ContractSpec) -> pl.DataFrame:
+def _to_judge_on(sampled: pl.DataFrame, *, spec: ContractSpec) -> pl.DataFrame:
+    """`max_judged` of the contracts; all of them where so few would have too few ends."""
+    drawn = _sampled(sampled, most=spec.max_judged, seed=spec.seed)
+    return drawn if int(drawn["event"].sum()) >= FEWEST_JUDGED_ENDS else sampled
+
+
+def _sampled(seen: pl.DataFrame, *, most: int, seed: int) -> pl.DataFrame:
     users = seen["user_id"].unique().sort()
-    share = spec.max_contracts / max(1, seen.height)
+    share = most / max(1, seen.height)
     if share >= 1:
         return seen
-    drawn = users.sample(max(1, int(len(users) * share)), seed=spec.seed)
+    drawn = users.sample(max(1, int(len(users) * share)), seed=seed)
     return seen.filter(pl.col("user_id").is_in(drawn.implode()))
 
 
