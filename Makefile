@@ -43,7 +43,7 @@ schema: ## Write docs/settings.* and docs/strategies.schema.json from the code
 ui: ## Open the Dagster UI on CONFIG (demo/winback.toml unless given)
 	@$(RUN) winback ui --config $(CONFIG)
 
-bench: ## Measure seconds and memory, stage by stage
+bench: ## Measure seconds and memory stage by stage, and the bars of the models
 	@$(RUN) python -m benchmarks
 
 clean: ## Delete caches and builds; .venv, data and reports stay

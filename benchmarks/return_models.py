@@ -8,17 +8,17 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from time import process_time
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from benchmarks.bars import Verdict, below_verdict, level_verdict, ranking_verdict, show_verdicts
 from benchmarks.measure import REPOSITORY
 from benchmarks.tables import table
 from dagster_project.defs.models import (
@@ -33,6 +33,7 @@ from dagster_project.models import metrics
 from dagster_project.models.activity import BASELINE, CandidateError, FitSetup
 from dagster_project.models.btyd import DAYS_PER_UNIT, Counts, active_day_counts, fit_btyd
 from dagster_project.models.candidates import CANDIDATES
+from dagster_project.models.evaluation import SILENCE_BUCKETS
 from dagster_project.models.features import shared_features
 from dagster_project.models.night import ModelSpec, fit_night
 from dagster_project.models.snapshots import with_lapse
@@ -42,8 +43,7 @@ Floats = npt.NDArray[np.float64]
 Figures = dict[str, dict[str, float]]
 
 SHIPPED = "shipped"
-REFERENCES = (BASELINE, "logistic", "cox", "mbg_nbd")
-TIE = 0.005  # of AUC: gaps below it are no gaps
+REFERENCES = tuple(candidate.name for candidate in CANDIDATES if not candidate.members)
 PUBLISHED_BG_NBD = {"r": 0.243, "alpha": 4.414, "a": 0.793, "b": 2.426}  # Fader, Hardie & Lee 2005, table 2
 
 
@@ -59,12 +59,17 @@ class Bar:
 
 @dataclass(frozen=True)
 class Cell:
-    """A log, the night at which it is cut, the horizon, and the bars (protocols and levels: METHODS, issue 3)."""
+    """A log, the night at which it is cut, the horizon, and the bars (protocols and levels: METHODS, issue 3).
+
+    `wants_buckets`: the Brier score of every bucket of silence must be below recency's, and below that of the
+    bucket's own rate, known only in hindsight.
+    """
 
     example: str
     as_of: date
     horizon_days: int
     bars: tuple[Bar, ...]
+    wants_buckets: bool = False
 
 
 CELLS = (
@@ -79,6 +84,7 @@ CELLS = (
             Bar("silent > 13 weeks", "auc", low=0.720),
             Bar("silent > 26 weeks", "auc", low=0.655),
         ),
+        wants_buckets=True,
     ),
     Cell(
         "cdnow",
@@ -120,7 +126,7 @@ def main() -> int:
         print(f"NOT MEASURED: {real_data} is not there; set WINBACK_REAL_DATA", file=sys.stderr)
         return 1
     wanted = set(sys.argv[1:])
-    is_met = [published_parameters_are_found(real_data)] if not wanted else []
+    is_met = [show_verdicts(published_parameters(real_data))] if not wanted else []
     for cell in CELLS:
         if not wanted or cell.example in wanted:
             with tempfile.TemporaryDirectory() as folder:
@@ -143,11 +149,14 @@ def measure(cell: Cell, *, real_data: Path, folder: Path) -> bool:
     seconds = process_time() - watch
     said = {SHIPPED: night.scores.drop_nulls("p_active")["p_active"].to_numpy()}
     said |= dict(candidates_said(training, now, horizon_days=cell.horizon_days))
-    measured = {name: figures_of(now, outcome, probability) for name, probability in said.items()}
+    measured = {
+        name: figures_of(now, outcome, probability, horizon_days=cell.horizon_days)
+        for name, probability in said.items()
+    }
     print(f"\n## {cell.example}, {cell.as_of}, {cell.horizon_days} days: {night.winner}, {seconds:.0f} CPU s\n")
     print(*night.notes, sep="\n")
-    print(table_of(measured))
-    return all([show_bar(bar, measured) for bar in cell.bars] + [show_lapsed(measured)])
+    print(f"\n{table_of(measured)}\n")
+    return show_verdicts(verdicts_of(cell, measured))
 
 
 def project_of(cell: Cell, *, real_data: Path, folder: Path) -> Project:
@@ -192,14 +201,18 @@ def candidates_said(training: pl.DataFrame, now: pl.DataFrame, *, horizon_days: 
             print(f"{candidate.name} left out: {error.problem}")
 
 
-def figures_of(now: pl.DataFrame, outcome: Floats, probability: Floats) -> Figures:
-    """population → figure → value."""
+def figures_of(now: pl.DataFrame, outcome: Floats, probability: Floats, *, horizon_days: int) -> Figures:
+    """population → figure → value; populations without a row are left out."""
     silence = now["silence_days"].to_numpy()
     populations: Mapping[str, npt.NDArray[np.bool_]] = {
         "all": silence >= 0,
         "lapsed": now["is_lapsed"].fill_null(False).to_numpy(),
         "silent > 13 weeks": silence > 91,
         "silent > 26 weeks": silence > 182,
+        **{
+            name: (silence >= low * horizon_days) & (silence < high * horizon_days)
+            for name, low, high in SILENCE_BUCKETS
+        },
     }
     return {name: figures(outcome[mask], probability[mask]) for name, mask in populations.items() if mask.any()}
 
@@ -229,41 +242,43 @@ def table_of(measured: Mapping[str, Figures]) -> str:
     return table(("population", "model", *FIGURES), rows)
 
 
-def show_bar(bar: Bar, measured: Mapping[str, Figures]) -> bool:
-    """Print whether the shipped model reaches a bar, and whether a reference of this run is better by more."""
-    value = measured[SHIPPED][bar.population][bar.figure]
-    slack = TIE if bar.figure == "auc" else 0.0
-    is_met = bar.low - slack <= value <= bar.high
-    wanted = f"≥ {bar.low:g}" if bar.high == float("inf") else f"≤ {bar.high:g}"
-    wanted = wanted if bar.low == -float("inf") or bar.high == float("inf") else f"{bar.low:g} to {bar.high:g}"
-    rivals = {name: measured[name][bar.population][bar.figure] for name in REFERENCES if name in measured}
-    best: Callable[..., Any] = max if bar.figure == "auc" else min
-    rival = best(rivals, key=lambda name: rivals[name])
-    print(
-        f"{'met   ' if is_met else 'MISSED'} {bar.population}: {bar.figure} {value:.4f}, wanted {wanted}; "
-        f"best reference {rival} {rivals[rival]:.4f}"
-    )
-    return is_met
+def verdicts_of(cell: Cell, measured: Mapping[str, Figures]) -> Iterator[Verdict]:
+    """Every bar of the cell; that the lapsed are ranked no worse than by recency is a bar of all cells."""
+    rivals = [name for name in REFERENCES if name in measured]
+    for bar in cell.bars:
+        subject, value = f"{bar.population}: {bar.figure}", measured[SHIPPED][bar.population][bar.figure]
+        figures = {name: measured[name][bar.population][bar.figure] for name in rivals}
+        if bar.figure == "auc":
+            yield ranking_verdict(subject, value, low=bar.low, rivals=figures)
+        else:
+            figures = {} if bar.figure == "observed_over_expected" else figures
+            yield level_verdict(subject, value, low=bar.low, high=bar.high, rivals=figures)
+    lapsed = {name: of_model["lapsed"]["auc"] for name, of_model in measured.items()}
+    yield ranking_verdict("lapsed: auc", lapsed[SHIPPED], rivals={BASELINE: lapsed[BASELINE]})
+    if cell.wants_buckets:
+        yield from bucket_verdicts(measured)
 
 
-def show_lapsed(measured: Mapping[str, Figures]) -> bool:
-    """Print whether the shipped model ranks the lapsed no worse than recency, ties apart."""
-    ours, recency = (measured[name]["lapsed"]["auc"] for name in (SHIPPED, BASELINE))
-    is_met = ours >= recency - TIE
-    print(f"{'met   ' if is_met else 'MISSED'} lapsed: auc {ours:.4f}, recency alone {recency:.4f}")
-    return is_met
+def bucket_verdicts(measured: Mapping[str, Figures]) -> Iterator[Verdict]:
+    """Brier score by bucket of silence, against recency and against the bucket's own rate told to all of its users."""
+    for name, _, _ in SILENCE_BUCKETS:
+        if name in measured[SHIPPED]:
+            ours, recency = measured[SHIPPED][name], measured[BASELINE][name]
+            base = ours["base_rate"] * (1 - ours["base_rate"])
+            yield below_verdict(f"{name}: brier", ours["brier"], rivals={"own rate": base, BASELINE: recency["brier"]})
 
 
-def published_parameters_are_found(real_data: Path) -> bool:
-    """Fit BG/NBD to the 2,357-customer sample up to 1997-09-30 and print its parameters beside the published ones."""
+def published_parameters(real_data: Path) -> Iterator[Verdict]:
+    """BG/NBD of the 2,357-customer sample up to 1997-09-30: each parameter within half a hundredth of the paper's."""
     fitted = fit_btyd(cdnow_sample_counts(real_data), drops_at_first=False)
-    is_met = True
     for name, published in PUBLISHED_BG_NBD.items():
-        found = getattr(fitted, name)
-        is_near = abs(found / published - 1) <= 0.005
-        is_met &= is_near
-        print(f"{'met   ' if is_near else 'MISSED'} BG/NBD {name} {found:.4f}, published {published}")
-    return is_met
+        yield level_verdict(
+            f"BG/NBD {name}",
+            getattr(fitted, name),
+            low=0.995 * published,
+            high=1.005 * published,
+            rivals={"paper": published},
+        )
 
 
 def cdnow_sample_counts(real_data: Path, *, until: date = date(1997, 9, 30)) -> Counts:

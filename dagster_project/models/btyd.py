@@ -12,7 +12,15 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from dagster_project.models.activity import CandidateError, FitSetup, Probabilities, bounded
+from dagster_project.models.activity import (
+    CandidateError,
+    FitSetup,
+    Probabilities,
+    RecencyModel,
+    bounded,
+    has_both_classes,
+    outcomes,
+)
 from dagster_project.models.cutoffs import newest_cutoff
 
 Floats = npt.NDArray[np.float64]
@@ -63,6 +71,36 @@ class MbgNbdModel:
         """P(an active day within the horizon)."""
         within = self._setup.horizon_days / DAYS_PER_UNIT
         return self.model.p_active(active_day_counts(features), within=within)
+
+
+class PlainModel:
+    """Recency alone for the lapsed, MBG/NBD for the rest, and recency for all where no MBG/NBD can be fitted.
+
+    It is recency for all, too, where every outcome is the same: counts would tell users apart that nothing tells apart.
+
+    Counts order the lapsed worse than silence does (METHODS: AUC .68 against .72), and the others better (.84, .83).
+    """
+
+    def __init__(self, setup: FitSetup) -> None:
+        self._silence, self._counts = RecencyModel(), MbgNbdModel(setup)
+
+    def fit(self, training: pl.DataFrame) -> Self:
+        """Recency learns from every row, MBG/NBD from the newest cutoff's."""
+        self._silence.fit(training)
+        self._has_counts = has_both_classes(outcomes(training))
+        try:
+            self._counts.fit(training)
+        except CandidateError:
+            self._has_counts = False
+        return self
+
+    def predict(self, features: pl.DataFrame) -> Probabilities:
+        """Each row by its own; a row whose lapse is not known counts as not lapsed."""
+        probability = self._silence.predict(features)
+        others = ~features["is_lapsed"].fill_null(False)
+        if self._has_counts and others.any():
+            probability[others.to_numpy()] = self._counts.predict(features.filter(others))
+        return probability
 
 
 def active_day_counts(features: pl.DataFrame) -> Counts:

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dagster_project.models.activity import CandidateError, FitSetup
-from dagster_project.models.btyd import Btyd, Counts, MbgNbdModel, active_day_counts, fit_btyd
+from dagster_project.models.activity import CandidateError, FitSetup, RecencyModel
+from dagster_project.models.btyd import Btyd, Counts, MbgNbdModel, PlainModel, active_day_counts, fit_btyd
 
 from .simulated import training_frame, users_now
 
@@ -89,3 +89,20 @@ def test_the_candidate_scores_tonights_users() -> None:
     model = MbgNbdModel(FitSetup(seed=1, horizon_days=28)).fit(training_frame(500))
     probability = model.predict(users_now(50))
     assert ((probability > 0) & (probability < 1)).all()
+
+
+def test_the_plain_model_asks_silence_of_the_lapsed_and_counts_of_the_rest() -> None:
+    training, now, setup = training_frame(300), users_now(50), FitSetup(seed=1, horizon_days=28)
+    now = now.with_columns(is_lapsed=pl.when(pl.col("user_id") == "u00000").then(None).otherwise("is_lapsed"))
+    lapsed = now["is_lapsed"].fill_null(False).to_numpy()
+    told = PlainModel(setup).fit(training).predict(now)
+    assert told[lapsed].tolist() == RecencyModel().fit(training).predict(now)[lapsed].tolist()
+    assert told[~lapsed].tolist() == MbgNbdModel(setup).fit(training).predict(now)[~lapsed].tolist()
+
+
+@pytest.mark.parametrize("without", [{"n_active_days": 1}, {"is_active": True}])
+def test_without_a_second_day_or_a_second_outcome_the_plain_model_is_recency(without: dict[str, int | bool]) -> None:
+    training = training_frame(200).with_columns(**{name: pl.lit(value) for name, value in without.items()})
+    now, setup = users_now(20), FitSetup(seed=1, horizon_days=28)
+    told = PlainModel(setup).fit(training).predict(now)
+    assert told.tolist() == RecencyModel().fit(training).predict(now).tolist()

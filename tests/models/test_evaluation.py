@@ -3,6 +3,7 @@ import polars as pl
 import pytest
 
 from dagster_project.models.activity import ActivityModel, CandidateError, FitSetup, Probabilities
+from dagster_project.models.blend import mean_log_odds
 from dagster_project.models.candidates import CANDIDATES, Candidate
 from dagster_project.models.cutoffs import split_out_of_time
 from dagster_project.models.evaluation import Evaluation, choose_winner, evaluate_candidates
@@ -29,7 +30,7 @@ def test_a_challenger_ships_when_another_feature_matters_much() -> None:
     assert evaluation.decided_on == "lapsed"
     lapsed = evaluation.evaluations.filter(population="lapsed")
     losses = dict(lapsed.select("candidate", "log_loss").iter_rows())
-    assert losses[evaluation.winner] == min(losses.values())
+    assert losses[evaluation.winner] < min(losses.values()) + 0.001 < losses["recency"] - 0.1
     assert lapsed.filter("is_winner")["candidate"].to_list() == [evaluation.winner]
 
 
@@ -107,6 +108,28 @@ def test_a_tie_goes_to_the_model_that_brings_a_curve() -> None:
     assert choose_winner(losses, weights=weights, curves=("blend",))[0] == "blend"
     assert choose_winner(losses, weights=weights)[0] == "logistic"
     assert choose_winner(losses | {"blend": np.full(50, 0.5006)}, weights=weights, curves=("blend",))[0] == "logistic"
+
+
+def test_what_luck_alone_puts_ahead_of_the_blend_gives_way_to_it() -> None:
+    noise = np.random.default_rng(1).normal(0.0, 0.5, 400)
+    losses = {"recency": np.full(400, 0.6), "blend": np.full(400, 0.5), "cox": 0.498 + noise - noise.mean()}
+    weights = resample_weights(400, n_resamples=100, seed=1)
+    assert choose_winner(losses, weights=weights)[0] == "blend"
+    assert choose_winner(losses | {"cox": np.full(400, 0.49)}, weights=weights)[0] == "cox"
+
+
+def test_the_blend_follows_silence_among_the_lapsed_and_counts_among_the_rest() -> None:
+    training = training_frame(400)
+    learn, test = split_out_of_time(training, horizon_days=HORIZON_DAYS)
+    told = evaluated(training).predictions
+    setup = FitSetup(seed=1, horizon_days=HORIZON_DAYS)
+    built = next(candidate for candidate in CANDIDATES if candidate.name == "blend").build(setup)
+    np.testing.assert_allclose(told["blend"], built.fit(learn).predict(test.sort("user_id")), atol=1e-9)
+    fourth = {True: "recency", False: "mbg_nbd"}
+    for is_lapsed, name in fourth.items():
+        rows = (test.sort("user_id")["is_lapsed"] == is_lapsed).to_numpy()
+        members = [told[each][rows] for each in ("logistic", "boosting", "hazard", name)]
+        np.testing.assert_allclose(told["blend"][rows], mean_log_odds(members))
 
 
 def test_a_candidate_that_cannot_be_fitted_is_named_and_left_out() -> None:
