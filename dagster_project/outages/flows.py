@@ -52,8 +52,7 @@ def count_flows(flows: pl.DataFrame, *, as_of: date) -> Grid | None:
     """
     if flows.is_empty():
         return None
-    first_on = flows["dt"].min()
-    assert isinstance(first_on, date)
+    first_on: date = flows.select(pl.col("dt").min()).item()
     placed = _placed(flows)
     cells = placed.select(PLACE).unique().sort(PLACE, nulls_last=True).with_row_index("cell")
     rows = placed.join(cells, on=PLACE, how="left", nulls_equal=True)
@@ -65,7 +64,8 @@ def count_flows(flows: pl.DataFrame, *, as_of: date) -> Grid | None:
     kinds, kind = np.unique(rows["previous_gap"].to_numpy(), return_inverse=True)
     spells = _Spells(start, end, weight, cell, kind.astype(np.int64), n_kinds=len(kinds))
     returns, due = _returns_and_due(spells, n_days=n_days, n_cells=cells.height)
-    return Grid(first_on, cells, returns, due, np.bincount(start, weights=weight, minlength=n_days))
+    active = np.bincount(start, weights=weight, minlength=n_days).astype(np.float64)
+    return Grid(first_on, cells, returns, due, active)
 
 
 @dataclass(frozen=True)
