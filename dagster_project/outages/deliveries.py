@@ -30,6 +30,8 @@ MIN_TIMES_USUAL = 3.0
 # Tokens die one by one all year. A purge takes at one stroke what otherwise takes three weeks.
 MIN_PURGED_SHARE = 0.01
 MIN_PURGED_DAYS = 20
+# Risks move with lists and seasons; a week with more than thrice the usual deaths is not usual any more.
+MAX_TIMES_USUAL = 3.0
 WINDOW_LENGTHS = 8
 # The share that fails moves by a third from week to week in quiet logs.
 DRIFT = 0.3
@@ -148,7 +150,7 @@ def _purge(rows: pl.DataFrame, *, n_days: int, alpha: float) -> tuple[Fall, tupl
 
     Of an endpoint is known the day of the last message that got through and of the next one, refused or not:
     interval-censored deaths (Turnbull 1976). For each day the spans that hold it are looked at: the likelihood of a
-    mass of deaths on that day, over that of the usual risk of spans of their lengths, whose level is free in both. A
+    mass of deaths on that day, over that of the usual risk of spans of their lengths, at any level up to thrice. A
     death between two messages that lie close together says more than one in a long pause.
     """
     known = rows.filter(pl.col("alive_day").is_not_null() & (pl.col("is_dead") | ~pl.col("is_failed")))
@@ -192,9 +194,12 @@ def _masses(dead: pl.DataFrame, everybody: Floats, *, died: Floats, expected: Fl
     for day in np.flatnonzero(died):
         total = expected[day] + masses * everybody[day]
         held = (begin < day) & (end >= day)
-        gain = gains[held].sum(axis=0) + died[day] * np.log(expected[day] / total)
+        steady = min(died[day] / expected[day], MAX_TIMES_USUAL)
+        level = np.minimum(died[day] / total, MAX_TIMES_USUAL)
+        likelier = died[day] * np.log(level / steady) - level * total + steady * expected[day]
+        gain = gains[held].sum(axis=0) + likelier
         chosen = int(np.argmax(gain))
-        best[day] = masses[chosen] * died[day] / total[chosen]
+        best[day] = masses[chosen] * level[chosen]
         gained[day] = max(float(gain[chosen]), 0.0)
     return best, gained
 

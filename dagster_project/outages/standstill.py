@@ -13,6 +13,7 @@ NEAR_NOTHING = 0.05
 MIN_USUAL = 20.0
 # A business that closes at times closes over long weekends too (Easter: four days).
 SHORTEST_IF_IT_CLOSES = 8
+MIN_USUAL_IF_IT_CLOSES = 5.0
 # Christmas to New Year, with the bridge days around them, at businesses that close at all.
 LONGEST_YEAR_END = 21
 
@@ -25,15 +26,17 @@ def standstills(active: Floats, *, first_on: date, weekdays: Ints) -> list[tuple
     is suspect only after eight days and twice its longest closure so far; a stretch that holds Christmas Day or New
     Year's Day and lasts up to three weeks is a holiday to it. Nothing is said in the first eight weeks.
     """
-    usual = _usual_by_day(active, weekdays=weekdays)
-    daily = _trailing_median(active)
-    empty = active <= NEAR_NOTHING * daily
-    found, start = [], None
-    for day in range(active.size + 1):
-        is_empty = day < active.size and bool(empty[day]) and daily[day] > 0
-        if is_empty and start is None:
-            start = day
-        if not is_empty and start is not None:
+    usual, empty = np.zeros(active.size), np.zeros(active.size, dtype=np.bool_)
+    found, start, level = [], None, 0.0
+    for day in range(7, active.size + 1):
+        if start is None and day < active.size:
+            level = float(np.median(active[max(day - USUAL_DAYS, 0) : day]))
+        is_empty = day < active.size and level > 0 and bool(active[day] <= NEAR_NOTHING * level)
+        if is_empty:
+            empty[day] = True
+            start = day if start is None else start
+            usual[day] = _usual(active[:start], weekdays[:start], weekday=int(weekdays[day]))
+        elif start is not None:
             if _is_outage(start, day, empty, usual, first_on=first_on):
                 found.append((_fall(start, day, active, usual), usual))
             start = None
@@ -41,11 +44,13 @@ def standstills(active: Floats, *, first_on: date, weekdays: Ints) -> list[tuple
 
 
 def _is_outage(start: int, end: int, empty: Flags, usual: Floats, *, first_on: date) -> bool:
-    if start < USUAL_DAYS or usual[start:end].sum() < MIN_USUAL:
+    if start < USUAL_DAYS:
         return False
     longest = _longest_run(empty[:start])
+    if usual[start:end].mean() < (MIN_USUAL_IF_IT_CLOSES if longest else MIN_USUAL):
+        return False
     if not longest:
-        return bool(usual[start:end].mean() >= MIN_USUAL)
+        return True
     days = [first_on + timedelta(days=day) for day in range(start, end)]
     year_end = any((day.month, day.day) in ((12, 25), (1, 1)) for day in days)
     shortest = max(SHORTEST_IF_IT_CLOSES, 2 * longest + 1, LONGEST_YEAR_END + 1 if year_end else 0)
@@ -60,20 +65,10 @@ def _longest_run(flags: Flags) -> int:
     return longest
 
 
-def _usual_by_day(active: Floats, *, weekdays: Ints) -> Floats:
-    usual = np.zeros(active.size)
-    for day in range(USUAL_DAYS, active.size):
-        before = np.arange(day - USUAL_DAYS, day)
-        usual[day] = np.median(active[before[weekdays[before] == weekdays[day]]])
-    return usual
-
-
-def _trailing_median(active: Floats) -> Floats:
-    """The median day of the 56 before each day; 0 where there is no full past."""
-    medians = np.zeros(active.size)
-    for day in range(7, active.size):
-        medians[day] = np.median(active[max(day - USUAL_DAYS, 0) : day])
-    return medians
+def _usual(before: Floats, weekdays: Ints, *, weekday: int) -> float:
+    """The median user count of the same weekday in the eight weeks before a stretch of empty days."""
+    same = before[-USUAL_DAYS:][weekdays[-USUAL_DAYS:] == weekday]
+    return float(np.median(same)) if same.size else 0.0
 
 
 def _fall(start: int, end: int, active: Floats, usual: Floats) -> Fall:
