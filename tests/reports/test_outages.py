@@ -34,8 +34,11 @@ TWO = outages(
         (TWO.clear(), "Nothing of ours is known to have been broken in the last year."),
         (
             TWO,
-            "2 outages of the last year, 1 of them still running. The silence of 3 users began where events were lost: "
-            "on those days their clock stands still, so they are neither called churned for them nor learnt from.",
+            (
+                "2 outages of the last year, 1 of them still running. The silence of 3 users began where events "
+                "were lost: "
+                "on those days their clock stands still, so they are neither called churned for them nor learnt from."
+            ),
         ),
     ],
 )
