@@ -6,7 +6,7 @@ Worlds are drawn with other sizes, rhythms and seasons than the demo's; the fact
 import argparse
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,6 +19,7 @@ from benchmarks.tables import table
 from dagster_project.intervals import wilson_interval
 from dagster_project.lake.duck import connect, frame
 from dagster_project.lake.sql_model import load_models
+from dagster_project.outages.deliveries import find_delivery_outages
 from dagster_project.outages.flows import Grid, count_flows
 from dagster_project.outages.recorders import Outage, find_recorder_outages
 from dagster_project.simulate import Outage as Planted
@@ -46,9 +47,19 @@ class Log:
         found = find_recorder_outages(grid) if grid else []
         return [(outage, grid.day(outage.fall.start), grid.day(outage.fall.end)) for outage in found] if grid else []
 
+    def deliveries(self, as_of: date) -> list[tuple[str, str, str | None, date, date]]:
+        """Kind, channel, platform, first day and day after the last of what the night finds wrong with messages."""
+        self.con.execute(f"create or replace view staging.message_events as from messages where dt <= date '{as_of}'")
+        sends = frame(self.con, load_models()["marts.send_outcomes"].query, {"as_of": as_of})
+        first = as_of - timedelta(days=364)
+        return [
+            (o.kind, o.channel, o.platform, first + timedelta(days=o.fall.start), first + timedelta(days=o.fall.end))
+            for o in find_delivery_outages(sends, first_on=first, as_of=as_of)
+        ]
+
 
 @contextmanager
-def opened(events: pl.DataFrame, users: pl.DataFrame) -> Iterator[Log]:
+def opened(events: pl.DataFrame, users: pl.DataFrame, messages: pl.DataFrame | None = None) -> Iterator[Log]:
     """A log of canonical events (user_id, occurred_at, event_type, platform, app_version) and users (country)."""
     with TemporaryDirectory() as folder, connect(spill=Path(folder), threads=2) as con:
         keys = events.select("user_id").unique().sort("user_id").with_row_index("user_sk")
@@ -73,6 +84,12 @@ def opened(events: pl.DataFrame, users: pl.DataFrame) -> Iterator[Log]:
         days = frame(con, query, {"core_events": CORE, "counts_all": False})
         con.register("made", days)
         con.execute("create table days as from made order by dt, user_sk")
+        if messages is not None:
+            sent = messages.join(keys, on="user_id").with_columns(
+                pl.col("user_sk").cast(pl.Int64), pl.col("occurred_at").dt.date().alias("dt")
+            )
+            con.register("sent", sent)
+            con.execute("create table messages as from sent")
         yield Log(con)
 
 
@@ -158,21 +175,41 @@ def false_nights(seed: int, *, n_users: int) -> tuple[int, int]:
 
 
 def count_flagged(log: Log, first_on: date, *, days: Sequence[int]) -> tuple[int, int]:
-    """Nights looked at, nights flagged; each flag is printed."""
+    """Nights looked at, nights flagged."""
+    return len(days), sum(bool(log.outages(first_on + timedelta(days=day))) for day in days)
+
+
+def delivery_nights(seed: int, *, n_users: int) -> tuple[int, int, list[tuple[str, ...]]]:
+    """Quiet nights looked at and flagged before anything is planted, and one line per planted fault of messages."""
+    refused = Planted(kind="messages", start_day=300, end_day=302, channel=("email", "push")[seed % 2])
+    spec = replace(drawn_spec(seed, outages=(refused,), n_users=n_users), purge_day=340, purge_share=0.6)
+    world = simulate_world(spec)
+    platforms = world.tables["events"].drop_nulls("platform").unique("user_id", keep="first", maintain_order=True)
     flagged = 0
-    for day in days:
-        found = log.outages(first_on + timedelta(days=day))
-        flagged += bool(found)
-        for outage, start, end in found:
-            print(
-                "  flagged",
-                first_on + timedelta(days=day),
-                place(outage.platform, outage.app_version, outage.country),
-                start,
-                end,
-                outage.fall,
-            )
-    return len(days), flagged
+    with opened(world.tables["events"], world.tables["users"], world.tables["message_events"]) as log:
+        log.con.register("platforms", platforms)
+        log.con.execute(
+            "create table marts.last_platforms as "
+            "select user_sk, platform from platforms join marts.users using (user_id)"
+        )
+        quiet = range(30, 300, 2 * STEP_DAYS)
+        flagged = sum(bool(log.deliveries(spec.first_on + timedelta(days=day))) for day in quiet)
+        last = spec.first_on + timedelta(days=spec.n_days - 1)
+        found = log.deliveries(last)
+    lines: list[tuple[str, ...]] = []
+    planted = (("messages", str(refused.channel), 300, 302), ("token_purge", "push", 340, 341))
+    for kind, channel, start, end in planted:
+        hits = [f for f in found if f[:2] == (kind, channel)]
+        days = f"{spec.first_on + timedelta(days=start)} to {spec.first_on + timedelta(days=end)}"
+        lines.append(
+            (str(seed), f"{kind} {channel}", days, f"{hits[0][3]} to {hits[0][4]}" if hits else "not found", "")
+        )
+    lines += [
+        (str(seed), f"{f[0]} {f[1]}", "FALSE", f"{f[3]} to {f[4]}", "")
+        for f in found
+        if f[:2] not in [p[:2] for p in planted]
+    ]
+    return len(quiet), flagged, lines
 
 
 def real_logs(folder: Path) -> Iterator[tuple[str, pl.DataFrame]]:
@@ -206,7 +243,7 @@ def real_logs(folder: Path) -> Iterator[tuple[str, pl.DataFrame]]:
     )
 
 
-def real_false_nights(rows: pl.DataFrame) -> tuple[int, int]:
+def real_false_nights(rows: pl.DataFrame, *, step_days: int = 2) -> tuple[int, int]:
     """Nights looked at and nights flagged of a real log."""
     events = rows.select(
         "user_id",
@@ -220,7 +257,7 @@ def real_false_nights(rows: pl.DataFrame) -> tuple[int, int]:
         pl.col("occurred_at").dt.date().min().alias("first"), pl.col("occurred_at").dt.date().max().alias("last")
     ).row(0)
     with opened(events, users) as log:
-        return count_flagged(log, first, days=range(7, (last - first).days + 1, 2))
+        return count_flagged(log, first, days=range(7, (last - first).days + 1, step_days))
 
 
 def main() -> None:
@@ -235,6 +272,9 @@ def main() -> None:
     planted = [line for line in lines if line[2] != "FALSE"]
     found = sum(line[3] != "not found" for line in planted)
     print(f"\n{found} of {len(planted)} found, {len(lines) - len(planted)} false\n", flush=True)
+    quiet = [delivery_nights(seed, n_users=4 * asked.users) for seed in range(asked.worlds // 2)]
+    print(table(["world", "what", "planted", "found", ""], [line for _, _, told in quiet for line in told]), flush=True)
+    print(f"\nmessages: {sum(q[1] for q in quiet)} of {sum(q[0] for q in quiet)} quiet nights flagged\n", flush=True)
     nights = [false_nights(seed, n_users=asked.users) for seed in range(100, 100 + asked.worlds)]
     nights += [real_false_nights(rows) for _, rows in real_logs(asked.real_data)]
     looked, flagged = (sum(pair[i] for pair in nights) for i in (0, 1))
