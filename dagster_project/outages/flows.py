@@ -23,7 +23,7 @@ class Grid:
     """Days × cells; a cell is a platform, version and country on which users were last seen.
 
     `returns`: users last seen in the cell who came that day, wherever they came. `due`: as many as would have
-    come if every cell were alike, by days of silence and the gap before. `active`: all users active per day.
+    come if every cell were alike, by days of silence and the gap before. `active`: users recorded in the cell that day.
     """
 
     first_on: date
@@ -64,8 +64,8 @@ def count_flows(flows: pl.DataFrame, *, as_of: date) -> Grid | None:
     kinds, kind = np.unique(rows["previous_gap"].to_numpy(), return_inverse=True)
     spells = _Spells(start, end, weight, cell, kind.astype(np.int64), n_kinds=len(kinds))
     returns, due = _returns_and_due(spells, n_days=n_days, n_cells=cells.height)
-    active = np.bincount(start, weights=weight, minlength=n_days).astype(np.float64)
-    return Grid(first_on, cells, returns, due, active)
+    active = np.bincount(start * cells.height + cell, weights=weight, minlength=n_days * cells.height)
+    return Grid(first_on, cells, returns, due, active.astype(np.float64).reshape(n_days, cells.height))
 
 
 @dataclass(frozen=True)

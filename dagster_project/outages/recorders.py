@@ -19,6 +19,8 @@ FALSE_ALARMS_PER_YEAR = 0.01
 # Windows that overlap tell nearly the same; those of doubled length each count as a test of their own.
 LENGTHS = 8
 MAX_OUTAGES = 20
+# A few records from before midnight or of late deliveries do not prove that other versions went on.
+MIN_STILL_RECORDED = 5.0
 
 
 @dataclass(frozen=True)
@@ -51,16 +53,40 @@ def find_recorder_outages(grid: Grid) -> list[Outage]:
     weekdays = np.asarray([grid.day(d).weekday() for d in range(grid.n_days)], dtype=np.int64)
     mask = np.zeros(grid.returns.shape, dtype=np.bool_)
     found = []
-    for fall, usual in standstills(grid.active, first_on=grid.first_on, weekdays=weekdays):
+    everywhere = grid.active.sum(axis=1)
+    for fall, usual in standstills(everywhere, first_on=grid.first_on, weekdays=weekdays):
         mask[fall.start : fall.end] = True
-        found.append(Outage(None, None, None, fall, (grid.active, usual)))
+        found.append(Outage(None, None, None, fall, (everywhere, usual)))
     strata = list(_strata(grid))
     alpha = FALSE_ALARMS_PER_YEAR / (365 * LENGTHS * max(len(strata), 1))
     while len(found) < MAX_OUTAGES and (worst := _worst(grid, strata, mask, weekdays=weekdays, alpha=alpha)):
         stratum, fall, daily = worst
         mask[fall.start : fall.end, stratum.cells] = True
-        _join(found, Outage(stratum.platform, stratum.app_version, stratum.country, fall, daily))
+        version = stratum.app_version or _only_silent_version(grid, stratum, fall)
+        _join(found, Outage(stratum.platform, version, stratum.country, fall, daily))
     return found
+
+
+def _only_silent_version(grid: Grid, stratum: _Stratum, fall: Fall) -> str | None:
+    """The version whose records ended in a fall of a whole platform, if others of the platform went on.
+
+    Users last seen on an older version have the broken one when they come next, so the older seem to fall as well.
+    Which was broken shows in what is still recorded.
+    """
+    if stratum.platform is None:
+        return None
+    versions = grid.cells.select("app_version").to_series().to_numpy()
+    before, during = slice(max(fall.start - 7, 0), fall.start), slice(fall.start, fall.end)
+    recorded = {
+        str(name): [float(grid.active[days][:, stratum.cells & (versions == name)].sum()) for days in (before, during)]
+        for name in sorted({name for name in versions[stratum.cells] if name is not None})
+    }
+    if len(recorded) < 2:
+        return None
+    main = max(recorded, key=lambda name: recorded[name][0])
+    others = sum(during for name, (_, during) in recorded.items() if name != main)
+    is_silent = recorded[main][0] >= 2 * MIN_EXPECTED and recorded[main][1] <= 0.05 * recorded[main][0]
+    return main if is_silent and others >= MIN_STILL_RECORDED else None
 
 
 def _join(found: list[Outage], new: Outage) -> None:

@@ -18,6 +18,8 @@ MIN_DRIFT = 0.10
 MAX_OVERDISPERSION = 6.0
 # Kulldorff's scan without the exact tail: below this the p-value cannot be small enough to be looked up.
 MIN_LOG_RATIO = 6.0
+# An outage is over when that is twenty times likelier than that it goes on.
+ENDED_LOG_RATIO = 3.0
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def deepest_fall(
     p_value = _lower_tail(seen[starts, ends], mean, variance)
     if not (p_value < alpha).any():
         return None
-    best = int(np.argmax(np.where(p_value < alpha, log_ratio[starts, ends], -1.0)))
+    best = _still_running(log_ratio[starts, ends], p_value < alpha, starts=starts, ends=ends, last=observed.size)
     return Fall(
         start=int(starts[best]),
         end=int(ends[best]),
@@ -78,6 +80,15 @@ def deepest_fall(
         p_value=float(p_value[best]),
         log_ratio=float(log_ratio[starts[best], ends[best]]),
     )
+
+
+def _still_running(log_ratio: Floats, proven: Flags, *, starts: Ints, ends: Ints, last: int) -> int:
+    """The likeliest window; if the one with the same start that goes on to the night is nearly as likely, that one."""
+    best = int(np.argmax(np.where(proven, log_ratio, -1.0)))
+    going_on = np.flatnonzero(proven & (starts == starts[best]) & (ends == last))
+    if going_on.size and log_ratio[going_on[0]] >= log_ratio[best] - ENDED_LOG_RATIO:
+        return int(going_on[0])
+    return best
 
 
 def _expected_by_window(

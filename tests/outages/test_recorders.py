@@ -139,3 +139,17 @@ def test_due_returns_are_those_that_came_in_a_log_of_one_place() -> None:
     assert grid is not None
     assert grid.due.sum() == pytest.approx(grid.returns.sum())
     assert grid.first_on + timedelta(days=grid.n_days - 1) == day(N_DAYS - 1)
+
+
+def test_a_broken_version_that_nearly_everybody_has_is_named_by_what_is_still_recorded() -> None:
+    comes = by_chance(0.3)
+
+    def version(user: int, day: int) -> str:
+        return "1.0" if user % 12 == 0 else "2.0" if day >= 85 + user % 3 else "1.5"
+
+    def is_lost(user: int, day: int) -> bool:
+        return user % 3 == 0 and day >= 95 and version(user, day) == "2.0"
+
+    broken = flows(lambda u, d: comes(u, d) and not is_lost(u, d), n_days=N_DAYS, n_users=240, version=version)
+
+    assert found(broken, as_of=day(N_DAYS - 1)) == [("ios", "2.0", None, day(95), day(N_DAYS))]
