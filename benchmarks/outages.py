@@ -66,7 +66,7 @@ def opened(events: pl.DataFrame, users: pl.DataFrame, messages: pl.DataFrame | N
         staged = events.join(keys, on="user_id").select(
             pl.col("user_sk").cast(pl.Int64),
             "occurred_at",
-            pl.col("occurred_at").dt.date().alias("dt"),
+            _business_day(),
             "event_type",
             "platform",
             "app_version",
@@ -85,12 +85,16 @@ def opened(events: pl.DataFrame, users: pl.DataFrame, messages: pl.DataFrame | N
         con.register("made", days)
         con.execute("create table days as from made order by dt, user_sk")
         if messages is not None:
-            sent = messages.join(keys, on="user_id").with_columns(
-                pl.col("user_sk").cast(pl.Int64), pl.col("occurred_at").dt.date().alias("dt")
-            )
+            sent = messages.join(keys, on="user_id").with_columns(pl.col("user_sk").cast(pl.Int64), _business_day())
             con.register("sent", sent)
             con.execute("create table messages as from sent")
         yield Log(con)
+
+
+def _business_day() -> pl.Expr:
+    """The day in the zone of the simulated company, as ingestion dates it."""
+    at = pl.col("occurred_at").dt.replace_time_zone("UTC").dt.convert_time_zone(WorldSpec().business_timezone)
+    return at.dt.date().alias("dt")
 
 
 def drawn_spec(seed: int, *, outages: tuple[Planted, ...], n_users: int) -> WorldSpec:
