@@ -179,8 +179,3 @@ def _lower_tail(seen: Floats, mean: Floats, variance: Floats) -> Floats:
     excess = np.maximum(variance - mean, 1e-6 * mean)
     tail: Floats = nbinom.cdf(seen, mean**2 / excess, mean / (mean + excess))
     return tail
-
-
-def without(values: Floats, mask: Flags) -> Floats:
-    """The values with 0 where the mask is set."""
-    return np.where(mask, 0.0, values)
