@@ -106,6 +106,7 @@ def metrics(night: Night, quality: pl.DataFrame) -> dict[str, Any]:
         "contracts": json.loads(night.table("models.contract_verdicts")["metrics"][0]),
         "drift": json.loads(verdict["drift"]),
         "freshness": asdict(night.project.freshness(night.as_of)),
+        "outages": night.table("outages.outages").to_dicts(),
         "data_quality": quality.to_dicts(),
     }
 
@@ -191,6 +192,8 @@ def report_content(night: Night, quality: pl.DataFrame) -> ReportContent:
         migration=night.table("lifecycle.stage_migrations"),
         dwell=night.table("lifecycle.stage_dwell"),
         daily_activity=night.table("marts.daily_activity"),
+        outages=night.table("outages.outages"),
+        outage_days=night.table("outages.daily_counts"),
         parameters=night.table("lifecycle.parameters"),
         definition_agreement=night.table("lifecycle.definition_agreement"),
         regret=night.table("lifecycle.regret_rates"),

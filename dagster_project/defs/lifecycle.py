@@ -7,8 +7,10 @@ import polars as pl
 
 from dagster_project.defs.frame_tables import frame_asset
 from dagster_project.lifecycle import (
+    StageRules,
     agreement,
     assign_stages,
+    churn_thresholds,
     migration_matrix,
     regret_rates,
     stage_dwell,
@@ -23,6 +25,8 @@ from dagster_project.lifecycle.tables import (
     STAGE_MIGRATIONS,
     STAGES,
 )
+from dagster_project.outages.silence import known_by, silenced_by_events
+from dagster_project.outages.tables import OUTAGES, SILENCED_USERS
 from dagster_project.project import Project
 
 
@@ -33,12 +37,24 @@ def make_parameters(project: Project, as_of: date) -> pl.DataFrame:
 
 def make_stages(project: Project, as_of: date) -> pl.DataFrame:
     """The stages of the night, beside those of the day before by that day's own yardsticks."""
-    today = assign_stages(project.at("marts.users", as_of=as_of), as_of=as_of, rules=project.rules(as_of))
+    silenced = project.read(SILENCED_USERS.table, as_of=as_of).filter(pl.col("kind") == "events")
+    users, rules = project.at("marts.users", as_of=as_of), project.rules(as_of)
+    today = assign_stages(users, as_of=as_of, rules=rules, paused=silenced)
     day_before = as_of - timedelta(days=1)
     if day_before < project.event_days()[0]:
         return today
-    users = project.at("marts.users", as_of=day_before)
-    return with_previous(today, assign_stages(users, as_of=day_before, rules=project.rules(day_before)))
+    users, rules = project.at("marts.users", as_of=day_before), project.rules(day_before)
+    paused = silenced_before(project, day_before, rules=rules, as_of=as_of)
+    return with_previous(today, assign_stages(users, as_of=day_before, rules=rules, paused=paused))
+
+
+def silenced_before(project: Project, day: date, *, rules: StageRules, as_of: date) -> pl.DataFrame | None:
+    """Whom the event outages that the night knows of had silenced by an earlier day; None if there was none."""
+    outages = known_by(project.read(OUTAGES.table, as_of=as_of), as_of=day).filter(pl.col("kind") == "events")
+    if outages.is_empty():
+        return None
+    thresholds = churn_thresholds(project.at("marts.users", as_of=day), rules=rules)
+    return silenced_by_events(outages, project.at("marts.last_platforms", as_of=day), thresholds, as_of=day)
 
 
 def make_regret_rates(project: Project, as_of: date) -> pl.DataFrame:
@@ -69,7 +85,7 @@ def lifecycle() -> dg.Definitions:
             frame_asset(
                 PARAMETERS, make_parameters, reads=[users], facts=lambda made: made.drop("as_of").row(0, named=True)
             ),
-            frame_asset(STAGES, make_stages, reads=[users, PARAMETERS], facts=stage_facts),
+            frame_asset(STAGES, make_stages, reads=[users, PARAMETERS, OUTAGES, SILENCED_USERS], facts=stage_facts),
             frame_asset(
                 STAGE_MIGRATIONS,
                 lambda project, as_of: migration_matrix(project.read("lifecycle.stages", as_of=as_of)),

@@ -23,6 +23,8 @@ from dagster_project.models.returns import past_returns, with_offers
 from dagster_project.models.service import Before, Served, Service, serve
 from dagster_project.models.snapshots import OUTCOME_SCHEMA, SPELL_SCHEMA, labelled_snapshot, return_spells, with_lapse
 from dagster_project.models.tables import NIGHT_TABLES, PAST_RETURNS, RETURN_SPELLS, VERDICTS, training_snapshots
+from dagster_project.outages.silence import spoilt_users
+from dagster_project.outages.tables import OUTAGES
 from dagster_project.project import Project
 from dagster_project.settings import settings_hash
 from dagster_project.strategy.catalogue import load_catalogue
@@ -67,7 +69,10 @@ def make_training_snapshots(project: Project, as_of: date) -> pl.DataFrame:
 def snapshot(project: Project, cutoff: date, *, as_of: date, horizon_days: int) -> pl.DataFrame:
     """One cutoff's features with what came of its users in the horizon after it, and when, up to the night."""
     stages = stages_at(project, cutoff, horizon_days=horizon_days)
-    features = with_lapse(project.at(FEATURES, as_of=cutoff), stages)
+    spoilt = spoilt_at(project, cutoff, as_of=as_of, horizon_days=horizon_days)
+    features = with_lapse(project.at(FEATURES, as_of=cutoff), stages).join(
+        spoilt, on="user_sk", how="anti", maintain_order="left"
+    )
     closed_on = cutoff + timedelta(days=horizon_days)
     follow_up_days = (as_of - cutoff).days
     return labelled_snapshot(
@@ -77,6 +82,15 @@ def snapshot(project: Project, cutoff: date, *, as_of: date, horizon_days: int) 
         later=project.compute(OUTCOMES, as_of=as_of, window_days=follow_up_days),
         follow_up_days=follow_up_days,
     )
+
+
+def spoilt_at(project: Project, cutoff: date, *, as_of: date, horizon_days: int) -> pl.DataFrame:
+    """Whose next horizon after a cutoff an outage hides, as far as the night knows."""
+    outages = project.read(OUTAGES.table, as_of=as_of)
+    if outages.filter(pl.col("kind") == "events").is_empty():
+        return pl.DataFrame(schema={"user_sk": pl.Int64})
+    last_seen = project.at("marts.last_platforms", as_of=cutoff)
+    return spoilt_users(outages, last_seen, cutoff=cutoff, horizon_days=horizon_days)
 
 
 def make_return_spells(project: Project, as_of: date) -> pl.DataFrame:
@@ -215,7 +229,7 @@ def models() -> dg.Definitions:
     """Every table of the layer."""
     return dg.Definitions(
         assets=[
-            frame_asset(TRAINING, make_training_snapshots, reads=[FEATURES, OUTCOMES, USERS, PARAMETERS]),
+            frame_asset(TRAINING, make_training_snapshots, reads=[FEATURES, OUTCOMES, USERS, PARAMETERS, OUTAGES]),
             frame_asset(RETURN_SPELLS, make_return_spells, reads=[FEATURES, OUTCOMES, USERS, PARAMETERS]),
             frame_asset(PAST_RETURNS, make_past_returns, reads=[USERS, STAGES, IMPORTED]),
             frame_assets(

@@ -15,6 +15,7 @@ from dagster_project.lifecycle import tables as lifecycle_tables
 from dagster_project.models import tables as model_tables
 from dagster_project.models.contracts import tables as contract_tables
 from dagster_project.night import publish_night
+from dagster_project.outages import tables as outage_tables
 from dagster_project.project import Project
 from dagster_project.reach import tables as reach_tables
 from dagster_project.strategy import tables as strategy_tables
@@ -22,6 +23,7 @@ from dagster_project.strategy import tables as strategy_tables
 FILES = "reports.night_files"
 WAREHOUSE = "reports.warehouse"
 FRAME_TABLES: tuple[Documented, ...] = (
+    *outage_tables.TABLES,
     *lifecycle_tables.TABLES,
     model_tables.RETURN_SPELLS,
     model_tables.PAST_RETURNS,
@@ -72,6 +74,7 @@ def is_newest_night(lake: Lake, as_of: date) -> bool:
             "lifecycle.stage_dwell",
             "lifecycle.definition_agreement",
             "lifecycle.regret_rates",
+            "outages.outages",
             "models.verdicts",
             "marts.daily_activity",
             "staging.quarantine",

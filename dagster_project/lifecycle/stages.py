@@ -53,6 +53,7 @@ STAGE_COLUMNS: tuple[str, ...] = (
     "is_churned_data_driven",
     "n_returns",
     "returned_on",
+    "is_measurement_gap",
 )
 
 
@@ -64,7 +65,9 @@ class _StageRule(NamedTuple):
     entered_on: pl.Expr
 
 
-def assign_stages(users: pl.DataFrame, *, as_of: date, rules: StageRules) -> pl.DataFrame:
+def assign_stages(
+    users: pl.DataFrame, *, as_of: date, rules: StageRules, paused: pl.DataFrame | None = None
+) -> pl.DataFrame:
     """lifecycle.stages: one row per row of `users`, sorted by user_id, columns STAGE_COLUMNS.
 
     `users` is marts.users as of `as_of`. A return is the end of a long gap that today's churn threshold of
@@ -76,12 +79,17 @@ def assign_stages(users: pl.DataFrame, *, as_of: date, rules: StageRules) -> pl.
     than three hide the third. It is null for a prospect without a date. `previous_stage` is null until
     `with_previous`.
 
+    `paused` (user_sk, paused_days, one row or more per user): whose silence an outage of ours began, and how many of
+    its days say nothing. Their clock stands still on those days: `days_silent` and every date that follows from the
+    last active day are moved on by as many, and `is_measurement_gap` is set. Nobody else's row changes.
+
     Raises DataQualityError when `users` holds a core event after `as_of`.
     """
-    labels = churn_labels(users, as_of=as_of, rules=rules)
-    judged = users.select("known_on", "first_on", "second_on", "last_on", "n_active_days", "long_gaps").with_columns(
-        labels.get_columns()
-    )
+    counted = _with_paused_clock(users, paused)
+    labels = churn_labels(counted, as_of=as_of, rules=rules)
+    judged = counted.select(
+        "is_measurement_gap", "known_on", "first_on", "second_on", "last_on", "n_active_days", "long_gaps"
+    ).with_columns(labels.get_columns())
     described = judged.drop("long_gaps").join(_long_gap_facts(judged), on="user_sk", how="left")
     stage_rules = _stage_rules(rules, as_of=as_of)
     entered = described.with_columns(
@@ -110,6 +118,18 @@ def with_previous(today: pl.DataFrame, yesterday: pl.DataFrame) -> pl.DataFrame:
     """
     before = yesterday.select("user_sk", pl.col("stage").alias("previous_stage"))
     return today.drop("previous_stage").join(before, on="user_sk", how="left").select(STAGE_COLUMNS).sort("user_id")
+
+
+def _with_paused_clock(users: pl.DataFrame, paused: pl.DataFrame | None) -> pl.DataFrame:
+    """`users` with is_measurement_gap, and `last_on` moved on by the paused days."""
+    if paused is None:
+        return users.with_columns(pl.lit(value=False).alias("is_measurement_gap"))
+    days = paused.group_by("user_sk").agg(pl.col("paused_days").sum())
+    joined = users.join(days, on="user_sk", how="left", maintain_order="left")
+    return joined.with_columns(
+        pl.col("paused_days").is_not_null().alias("is_measurement_gap"),
+        _plus_days("last_on", pl.col("paused_days").fill_null(0)),
+    )
 
 
 def _stage_rules(rules: StageRules, *, as_of: date) -> list[_StageRule]:

@@ -31,8 +31,8 @@ One row per user visible on a night: where the user stands.
 
 grain: user_sk
 tests:
-  not_null user_sk, user_id, stage, phase, is_churned; unique user_sk; unique user_id; days_silent >= 0;
-  usual_gap_days > 0; is_churned = (phase = 'churned'); is_churned = (churned_on is not null)
+  not_null user_sk, user_id, stage, phase, is_churned, is_measurement_gap; unique user_sk; unique user_id;
+  days_silent >= 0; usual_gap_days > 0; is_churned = (phase = 'churned'); is_churned = (churned_on is not null)
 columns:
   user_sk: the user's key inside the store
   user_id: the user's own id
@@ -40,7 +40,7 @@ columns:
   previous_stage: the stage on the day before, by that day's yardsticks; null if not visible then
   phase: onboarding, engaged, declining, churned or returned
   is_churned: silent beyond the churn threshold
-  days_silent (days): since the last active day; null without one
+  days_silent (days): since the last active day, less those on which an outage of ours hid the user; null without one
   usual_gap_days (days): the user's own usual gap, shrunk to the population
   churn_threshold_days (days): silence beyond which the user is churned, by the primary definition
   churn_factor: silence over the usual gap
@@ -52,6 +52,7 @@ columns:
   is_churned_data_driven: by the data-driven definition; null if it gives no number of days
   n_returns (returns): gaps beyond today's churn threshold that the user ended
   returned_on (date): the return that began the current spell of activity; null without one
+  is_measurement_gap: whether the silence began in an outage of ours, whose days do not count
 
 A return is the end of a gap that tonight's threshold would have called churn. Gaps under 7 days are not kept one
 by one, so none of them counts.

@@ -37,6 +37,11 @@ class ReportContent:
     daily_activity: pl.DataFrame | None = None
     """active_on, n_active_users, n_events; the last 180 days are drawn."""
 
+    outages: pl.DataFrame | None = None
+    """outages.outages: what of ours was broken."""
+    outage_days: pl.DataFrame | None = None
+    """outages.daily_counts: outage_id, dt, observed, expected."""
+
     parameters: pl.DataFrame | None = None
     """lifecycle.parameters: one row."""
     definition_agreement: pl.DataFrame | None = None

@@ -148,7 +148,7 @@ def activity_line(daily: pl.DataFrame) -> go.Figure:
     """Active users per day, with the mean of seven days over it once there are two weeks."""
     latest = summaries.latest_activity(daily)
     days = [day.isoformat() for day in latest["active_on"]]
-    figure = _figure(height=300)
+    figure = daily_axes(of="users", height=300)
     figure.add_scatter(
         mode="lines" if latest.height > 1 else "markers",
         name="active users",
@@ -167,6 +167,12 @@ def activity_line(daily: pl.DataFrame) -> go.Figure:
             line={"color": ACCENT, "width": 2.5},
             hoverinfo="skip",
         )
+    return figure
+
+
+def daily_axes(*, of: str, height: int) -> go.Figure:
+    """An empty figure over days that counts `of` upwards from nought."""
+    figure = _figure(height=height)
     # Two short lines per tick fit a phone, where plotly would otherwise turn the labels.
     ticks = [
         {"dtickrange": [None, "M1"], "value": "%-d %b\n%Y"},
@@ -174,7 +180,7 @@ def activity_line(daily: pl.DataFrame) -> go.Figure:
     ]
     figure.update_xaxes(type="date", showgrid=False, nticks=7, tickangle=0, tickformatstops=ticks)
     figure.update_xaxes(hoverformat="%Y-%m-%d")
-    figure.update_yaxes(title_text="users", rangemode="tozero")
+    figure.update_yaxes(title_text=of, rangemode="tozero")
     return figure
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import polars as pl
 
-from dagster_project.reports import figures, sentences, summaries, tables
+from dagster_project.reports import figures, outages, sentences, summaries, tables
 from dagster_project.reports import formatting as fmt
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ def render_report(content: ReportContent, *, plotly_js: Literal["shared", "inlin
         pictures=_pictures(content),
         tables=_tables(content),
         leads=_leads(content),
+        outages=_outages(content),
         glossary=GLOSSARY,
         script_path=f"../{SHARED_SCRIPT}",
         # The library is trusted and holds no "</script"; a test keeps watch over that.
@@ -221,6 +222,18 @@ def _leads(content: ReportContent) -> dict[str, str | None]:
         "cohort": sentences.about_cohort(content),
         "held_out": sentences.about_held_out(content),
         "quality": _said(sentences.about_quality, content.quality),
+    }
+
+
+def _outages(content: ReportContent) -> dict[str, object] | None:
+    if content.outages is None or content.outage_days is None:
+        return None
+    pictured = outages.pictured(content.outages, content.outage_days)
+    kind = "Line chart of what was seen and what was due per day"
+    return {
+        "lead": outages.about_outages(content.outages),
+        "table": outages.outage_table(content.outages),
+        "pictures": [_picture(name, figure, lead, kind=kind) for name, lead, figure in pictured],
     }
 
 

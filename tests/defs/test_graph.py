@@ -37,17 +37,24 @@ ASSETS = [
     "staging/quarantine",
     "staging/subscriptions",
     "staging/users",
+    "intermediate/platform_days",
     "intermediate/user_days",
     "intermediate/user_states",
     "marts/channel_events",
     "marts/contracts",
     "marts/daily_activity",
+    "marts/last_platforms",
+    "marts/return_flows",
+    "marts/send_outcomes",
     "marts/user_features",
     "marts/user_links",
     "marts/user_messages",
     "marts/user_outcomes",
     "marts/user_windows",
     "marts/users",
+    "outages/daily_counts",
+    "outages/outages",
+    "outages/silenced_users",
     "lifecycle/definition_agreement",
     "lifecycle/parameters",
     "lifecycle/regret_rates",
@@ -92,6 +99,7 @@ LAYERS = {
     "staging",
     "intermediate",
     "marts",
+    "outages",
     "lifecycle",
     "models",
     "reach",
@@ -204,7 +212,10 @@ def test_without_settings_the_calendar_begins_in_1990_and_every_night_table_is_o
     nightly = {key for key, spec in specs.items() if spec.partitions_def is not None}
 
     assert nightly == {
-        key for key in ASSETS if key.split("/")[0] not in ("ingest", "staging") and key != "intermediate/user_days"
+        key
+        for key in ASSETS
+        if key.split("/")[0] not in ("ingest", "staging")
+        and key not in ("intermediate/user_days", "intermediate/platform_days")
     }
     starts = {spec.partitions_def.get_first_partition_key() for spec in specs.values() if spec.partitions_def}
     assert starts == {"1990-01-01"}

@@ -243,3 +243,24 @@ def test_the_first_day_of_a_stage_is_what_a_replay_of_all_nights_shows(activity,
                 entered_on, stage = day(night), row["stage"]
             if stage != "reactivated_sustained":
                 assert row["stage_entered_on"] == entered_on
+
+
+def test_the_clock_of_a_user_whom_an_outage_silenced_stands_still():
+    activity = {"hidden": [0, 10, 20], "gone": [0, 10, 20], "here": [0, 10, 20, 60]}
+    users = users_active_on(activity, until=65)
+    hidden_sk = users.filter(pl.col("user_id") == "hidden")["user_sk"][0]
+    paused = pl.DataFrame({"user_sk": [hidden_sk, hidden_sk], "paused_days": [30, 5]})
+
+    plain = assign_stages(users, as_of=day(65), rules=rules_with())
+    made = assign_stages(users, as_of=day(65), rules=rules_with(), paused=paused)
+
+    assert made.select("user_id", "stage", "days_silent", "is_churned", "is_measurement_gap").rows() == [
+        ("gone", "churned_early", 45, True, False),
+        ("here", "active", 5, False, False),
+        ("hidden", "active", 10, False, True),
+    ]
+    assert plain.filter(pl.col("user_id") != "hidden").equals(made.filter(pl.col("user_id") != "hidden"))
+
+
+def test_without_outages_nobody_has_a_measurement_gap():
+    assert stages_of({"a": [0, 400], "b": [0]})["is_measurement_gap"].to_list() == [False, False]

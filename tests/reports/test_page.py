@@ -13,6 +13,7 @@ SECTIONS = [
     "Who is where",
     "How they moved since yesterday",
     "Who is lapsing",
+    "Our own outages",
     "What “churned” means here",
     "When they come back",
     "Are the probabilities honest",

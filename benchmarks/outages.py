@@ -1,0 +1,290 @@
+"""`python -m benchmarks.outages`: how many planted outages are found, and on how many quiet nights one is seen.
+
+Worlds are drawn with other sizes, rhythms and seasons than the demo's; the facts come from the queries of sql/.
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import duckdb
+import numpy as np
+import polars as pl
+
+from benchmarks.tables import table
+from dagster_project.intervals import wilson_interval
+from dagster_project.lake.duck import connect, frame
+from dagster_project.lake.sql_model import load_models
+from dagster_project.outages.deliveries import find_delivery_outages
+from dagster_project.outages.flows import Grid, count_flows
+from dagster_project.outages.recorders import Outage, find_recorder_outages
+from dagster_project.simulate import Outage as Planted
+from dagster_project.simulate import WorldSpec, simulate_world
+
+CORE = ["app_open", "view", "purchase"]
+STEP_DAYS = 7
+
+
+@dataclass(frozen=True)
+class Log:
+    """A log in a database: nights can be looked at one after the other."""
+
+    con: duckdb.DuckDBPyConnection
+
+    def grid(self, as_of: date) -> Grid | None:
+        """The returns that a night may see."""
+        query = load_models()["marts.return_flows"].query.replace("intermediate.platform_days", "seen_days")
+        self.con.execute(f"create or replace view seen_days as from days where dt <= date '{as_of}'")
+        return count_flows(frame(self.con, query, {"as_of": as_of}), as_of=as_of)
+
+    def outages(self, as_of: date) -> list[tuple[Outage, date, date]]:
+        """What the night finds, with first day and day after the last."""
+        grid = self.grid(as_of)
+        found = find_recorder_outages(grid) if grid else []
+        return [(outage, grid.day(outage.fall.start), grid.day(outage.fall.end)) for outage in found] if grid else []
+
+    def deliveries(self, as_of: date) -> list[tuple[str, str, str | None, date, date]]:
+        """Kind, channel, platform, first day and day after the last of what the night finds wrong with messages."""
+        self.con.execute(f"create or replace view staging.message_events as from messages where dt <= date '{as_of}'")
+        sends = frame(self.con, load_models()["marts.send_outcomes"].query, {"as_of": as_of})
+        first = as_of - timedelta(days=364)
+        return [
+            (o.kind, o.channel, o.platform, first + timedelta(days=o.fall.start), first + timedelta(days=o.fall.end))
+            for o in find_delivery_outages(sends, first_on=first, as_of=as_of)
+        ]
+
+
+@contextmanager
+def opened(events: pl.DataFrame, users: pl.DataFrame, messages: pl.DataFrame | None = None) -> Iterator[Log]:
+    """A log of canonical events (user_id, occurred_at, event_type, platform, app_version) and users (country)."""
+    with TemporaryDirectory() as folder, connect(spill=Path(folder), threads=2) as con:
+        keys = events.select("user_id").unique().sort("user_id").with_row_index("user_sk")
+        staged = events.join(keys, on="user_id").select(
+            pl.col("user_sk").cast(pl.Int64),
+            "occurred_at",
+            _business_day(),
+            "event_type",
+            "platform",
+            "app_version",
+            pl.int_range(pl.len()).cast(pl.String).alias("row_hash"),
+        )
+        known = keys.join(users, on="user_id", how="left").select(
+            pl.col("user_sk").cast(pl.Int64), "user_id", "country"
+        )
+        con.execute("create schema staging; create schema marts")
+        con.register("staged", staged)
+        con.register("known", known)
+        con.execute("create table staging.events as from staged")
+        con.execute("create table marts.users as from known")
+        query = load_models()["intermediate.platform_days"].query
+        days = frame(con, query, {"core_events": CORE, "counts_all": False})
+        con.register("made", days)
+        con.execute("create table days as from made order by dt, user_sk")
+        if messages is not None:
+            sent = messages.join(keys, on="user_id").with_columns(pl.col("user_sk").cast(pl.Int64), _business_day())
+            con.register("sent", sent)
+            con.execute("create table messages as from sent")
+        yield Log(con)
+
+
+def _business_day() -> pl.Expr:
+    """The day in the zone of the simulated company, as ingestion dates it."""
+    at = pl.col("occurred_at").dt.replace_time_zone("UTC").dt.convert_time_zone(WorldSpec().business_timezone)
+    return at.dt.date().alias("dt")
+
+
+def drawn_spec(seed: int, *, outages: tuple[Planted, ...], n_users: int) -> WorldSpec:
+    """A world whose rhythm, season and size come from the seed."""
+    rng = np.random.default_rng(seed)
+    return WorldSpec(
+        n_users=n_users,
+        seed=seed,
+        first_on=date(2023, 1, 1) + timedelta(days=int(rng.integers(0, 365))),
+        n_days=420,
+        usual_gap_days=float(rng.uniform(5, 25)),
+        gap_log_sd_between=float(rng.uniform(0.4, 1.0)),
+        seasonal_amplitude=float(rng.uniform(0, 0.5)),
+        stay_days=float(rng.uniform(60, 250)),
+        leaver_share=float(rng.uniform(0.4, 0.9)),
+        stuck_version_share=float(rng.uniform(0.04, 0.2)),
+        outages=outages,
+        campaign_day=200,
+    )
+
+
+def drawn_outages(seed: int) -> tuple[Planted, ...]:
+    """One closed outage of a platform, one running outage of a version or a platform."""
+    rng = np.random.default_rng(1000 + seed)
+    start, length = int(rng.integers(120, 300)), int(rng.integers(2, 15))
+    platform = ("ios", "android", "web")[seed % 3]
+    other = ("android", "ios")[seed % 2]
+    version = ("3.3.0", None)[seed // 2 % 2] if other != platform else "3.3.0"
+    return (
+        Planted(kind="events", start_day=start, end_day=start + length, platform=platform),
+        Planted(kind="events", start_day=385, end_day=None, platform=other, app_version=version),
+    )
+
+
+def planted_and_found(seed: int, *, n_users: int) -> Iterator[tuple[str, ...]]:
+    """One line per planted outage, as the last night sees it."""
+    planted = drawn_outages(seed)
+    spec = drawn_spec(seed, outages=planted, n_users=n_users)
+    world = simulate_world(spec)
+    last = spec.first_on + timedelta(days=spec.n_days - 1)
+    with opened(world.tables["events"], world.tables["users"]) as log:
+        found = log.outages(last)
+        for outage in planted:
+            start = spec.first_on + timedelta(days=outage.start_day)
+            end = spec.first_on + timedelta(days=spec.n_days if outage.end_day is None else outage.end_day)
+            hits = [f for f in found if is_hit(f, outage, start=start, end=end)]
+            seen = f"{hits[0][1]} to {hits[0][2]}" if hits else "not found"
+            lost = f"{hits[0][0].fall.expected:.0f}" if hits else ""
+            yield str(seed), place(outage.platform, outage.app_version), f"{start} to {end}", seen, lost
+        for outage_found, start, end in found:
+            if not any(overlaps(outage_found, o, start, end, spec=spec) for o in planted):
+                of = place(outage_found.platform, outage_found.app_version, outage_found.country)
+                yield str(seed), of, "FALSE", f"{start} to {end}", f"{outage_found.fall.expected:.0f}"
+
+
+def is_hit(found: tuple[Outage, date, date], planted: Planted, *, start: date, end: date) -> bool:
+    """Whether a found outage is of the planted place, and overlaps its days by half of both at the least."""
+    outage, first, after = found
+    same = outage.platform == planted.platform and outage.app_version == planted.app_version
+    common = (min(end, after) - max(start, first)).days
+    return same and 2 * common >= max((end - start).days, (after - first).days)
+
+
+def overlaps(found: Outage, planted: Planted, start: date, end: date, *, spec: WorldSpec) -> bool:
+    """Whether a found outage has to do with a planted one at all."""
+    first = spec.first_on + timedelta(days=planted.start_day)
+    after = spec.first_on + timedelta(days=spec.n_days if planted.end_day is None else planted.end_day)
+    return found.platform == planted.platform and start < after and first < end
+
+
+def place(*names: str | None) -> str:
+    """Platform, version and country in one word."""
+    return "/".join(name for name in names if name) or "everywhere"
+
+
+def false_nights(seed: int, *, n_users: int) -> tuple[int, int]:
+    """Nights looked at and nights flagged, of a world in which nothing breaks."""
+    spec = drawn_spec(seed, outages=(), n_users=n_users)
+    world = simulate_world(spec)
+    with opened(world.tables["events"], world.tables["users"]) as log:
+        return count_flagged(log, spec.first_on, days=range(30, spec.n_days, STEP_DAYS))
+
+
+def count_flagged(log: Log, first_on: date, *, days: Sequence[int]) -> tuple[int, int]:
+    """Nights looked at, nights flagged."""
+    return len(days), sum(bool(log.outages(first_on + timedelta(days=day))) for day in days)
+
+
+def delivery_nights(seed: int, *, n_users: int) -> tuple[int, int, list[tuple[str, ...]]]:
+    """Quiet nights looked at and flagged before anything is planted, and one line per planted fault of messages."""
+    refused = Planted(kind="messages", start_day=300, end_day=302, channel=("email", "push")[seed % 2])
+    spec = replace(drawn_spec(seed, outages=(refused,), n_users=n_users), purge_day=340, purge_share=0.6)
+    world = simulate_world(spec)
+    platforms = world.tables["events"].drop_nulls("platform").unique("user_id", keep="first", maintain_order=True)
+    flagged = 0
+    with opened(world.tables["events"], world.tables["users"], world.tables["message_events"]) as log:
+        log.con.register("platforms", platforms)
+        log.con.execute(
+            "create table marts.last_platforms as "
+            "select user_sk, platform from platforms join marts.users using (user_id)"
+        )
+        quiet = range(30, 300, 2 * STEP_DAYS)
+        flagged = sum(bool(log.deliveries(spec.first_on + timedelta(days=day))) for day in quiet)
+        last = spec.first_on + timedelta(days=spec.n_days - 1)
+        found = log.deliveries(last)
+    lines: list[tuple[str, ...]] = []
+    planted = (("messages", str(refused.channel), 300, 302), ("token_purge", "push", 340, 341))
+    for kind, channel, start, end in planted:
+        hits = [f for f in found if f[:2] == (kind, channel)]
+        days = f"{spec.first_on + timedelta(days=start)} to {spec.first_on + timedelta(days=end)}"
+        lines.append(
+            (str(seed), f"{kind} {channel}", days, f"{hits[0][3]} to {hits[0][4]}" if hits else "not found", "")
+        )
+    lines += [
+        (str(seed), f"{f[0]} {f[1]}", "FALSE", f"{f[3]} to {f[4]}", "")
+        for f in found
+        if f[:2] not in [p[:2] for p in planted]
+    ]
+    return len(quiet), flagged, lines
+
+
+def real_logs(folder: Path) -> Iterator[tuple[str, pl.DataFrame]]:
+    """user_id, on and country (null where the log has none) of three logs in which nothing is known to be broken."""
+    retail = pl.read_parquet(folder / "online_retail" / "online_retail.parquet").filter(
+        pl.col("CustomerID").is_not_null()
+    )
+    yield (
+        "Online Retail",
+        retail.select(
+            pl.col("CustomerID").cast(pl.Int64).cast(pl.String).alias("user_id"),
+            pl.col("InvoiceDate").cast(pl.Date).alias("on"),
+            pl.col("Country").alias("country"),
+        ),
+    )
+    lines = (folder / "cdnow" / "CDNOW_master.txt").read_text(encoding="utf-8").splitlines()
+    cells = [line.split() for line in lines if line.split() and line.split()[0].isdigit()]
+    yield (
+        "CDNOW",
+        pl.DataFrame({"user_id": [c[0] for c in cells], "on": [c[1] for c in cells]}).select(
+            "user_id", pl.col("on").str.to_date("%Y%m%d"), pl.lit(None, dtype=pl.String).alias("country")
+        ),
+    )
+    yield (
+        "grocery",
+        pl.read_csv(folder / "grocery_elog" / "groceryElog.csv").select(
+            pl.col("cust").cast(pl.String).alias("user_id"),
+            pl.col("date").str.to_date().alias("on"),
+            pl.lit(None, dtype=pl.String).alias("country"),
+        ),
+    )
+
+
+def real_false_nights(rows: pl.DataFrame, *, step_days: int = 2) -> tuple[int, int]:
+    """Nights looked at and nights flagged of a real log."""
+    events = rows.select(
+        "user_id",
+        pl.col("on").cast(pl.Datetime("us")).alias("occurred_at"),
+        pl.lit("purchase").alias("event_type"),
+        pl.lit(None, dtype=pl.String).alias("platform"),
+        pl.lit(None, dtype=pl.String).alias("app_version"),
+    )
+    users = rows.select("user_id", "country").unique("user_id", keep="first", maintain_order=True)
+    first, last = events.select(
+        pl.col("occurred_at").dt.date().min().alias("first"), pl.col("occurred_at").dt.date().max().alias("last")
+    ).row(0)
+    with opened(events, users) as log:
+        return count_flagged(log, first, days=range(7, (last - first).days + 1, step_days))
+
+
+def main() -> None:
+    """Print what was found and what was falsely found."""
+    flags = argparse.ArgumentParser(prog="python -m benchmarks.outages")
+    flags.add_argument("--worlds", type=int, default=12, help="drawn (default: %(default)s)")
+    flags.add_argument("--users", type=int, default=3000, help="of each (default: %(default)s)")
+    flags.add_argument("--real-data", type=Path, default=Path("../shared/data"))
+    asked = flags.parse_args()
+    lines = [line for seed in range(asked.worlds) for line in planted_and_found(seed, n_users=asked.users)]
+    print(table(["world", "place", "planted", "found", "due returns"], lines), flush=True)
+    planted = [line for line in lines if line[2] != "FALSE"]
+    found = sum(line[3] != "not found" for line in planted)
+    print(f"\n{found} of {len(planted)} found, {len(lines) - len(planted)} false\n", flush=True)
+    quiet = [delivery_nights(seed, n_users=4 * asked.users) for seed in range(asked.worlds // 2)]
+    print(table(["world", "what", "planted", "found", ""], [line for _, _, told in quiet for line in told]), flush=True)
+    print(f"\nmessages: {sum(q[1] for q in quiet)} of {sum(q[0] for q in quiet)} quiet nights flagged\n", flush=True)
+    nights = [false_nights(seed, n_users=asked.users) for seed in range(100, 100 + asked.worlds)]
+    nights += [real_false_nights(rows) for _, rows in real_logs(asked.real_data)]
+    looked, flagged = (sum(pair[i] for pair in nights) for i in (0, 1))
+    low, high = wilson_interval(flagged, looked)
+    print(f"{flagged} of {looked} quiet nights flagged, {low:.4f} to {high:.4f}; by log: {nights}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""Whom an outage silenced, and for how many days their silence says nothing."""
+
+from collections.abc import Mapping
+from datetime import date, timedelta
+from typing import Any
+
+import polars as pl
+
+from dagster_project.outages.deliveries import is_dead_code
+from dagster_project.outages.flows import PLACE
+
+SILENCED = pl.Schema(
+    {
+        "user_sk": pl.Int64(),
+        "user_id": pl.String(),
+        "outage_id": pl.String(),
+        "kind": pl.String(),
+        "silent_since": pl.Date(),
+        "paused_days": pl.Int32(),
+    }
+)
+
+
+def silenced_by_events(
+    outages: pl.DataFrame, last_seen: pl.DataFrame, thresholds: pl.DataFrame, *, as_of: date
+) -> pl.DataFrame:
+    """Users last seen where an event outage was, not lapsed before it, and not seen since: SILENCED.
+
+    `paused_days` are the days of the outage since they were last seen: their silence does not count on them. While
+    it runs they cannot be told from users who left, and stay on the list. Once it is over they stay on it until their
+    silence without the paused days is longer than their own churn threshold: by then the next visit, whenever it was
+    due, should have been recorded.
+    """
+    judged = last_seen.join(thresholds.select("user_sk", "churn_threshold_days"), on="user_sk", how="inner")
+    found = [
+        judged.filter(at_place(outage)).select(
+            "user_sk",
+            "user_id",
+            pl.lit(outage["outage_id"]).alias("outage_id"),
+            pl.lit("events").alias("kind"),
+            pl.col("last_on").alias("silent_since"),
+            _paused_days(outage, as_of=as_of).alias("paused_days"),
+            pl.lit(outage["end_on"] is None).alias("is_running"),
+            (_days_to(outage["start_on"]) - 1 <= pl.col("churn_threshold_days")).alias("was_here"),
+            "churn_threshold_days",
+        )
+        for outage in outages.filter(pl.col("kind") == "events").iter_rows(named=True)
+    ]
+    if not found:
+        return SILENCED.to_frame()
+    users = pl.concat(found).filter("was_here", pl.col("paused_days") > 0)
+    silence = (pl.lit(as_of) - pl.col("silent_since")).dt.total_days() - pl.col("paused_days").sum().over("user_sk")
+    is_open = pl.col("is_running").any().over("user_sk") | (silence <= pl.col("churn_threshold_days"))
+    return users.filter(is_open).select(SILENCED.names()).cast(SILENCED)
+
+
+def silenced_by_messages(outages: pl.DataFrame, last_seen: pl.DataFrame, sends: pl.DataFrame) -> pl.DataFrame:
+    """Users whose message failed in a provider outage or whose token died in a purge, not active since: SILENCED.
+
+    Nothing was lost of what they did, so no day is paused; it is the reason of their silence that may be ours.
+    """
+    failed = sends.filter(pl.col("is_failed") & pl.col("user_sk").is_not_null())
+    found = [
+        failed.filter(_is_hit(outage))
+        .group_by("user_sk")
+        .agg(pl.col("dt").max())
+        .join(last_seen, on="user_sk", how="inner")
+        .filter(pl.col("last_on") <= pl.col("dt"))
+        .select(
+            "user_sk",
+            "user_id",
+            pl.lit(outage["outage_id"]).alias("outage_id"),
+            pl.lit(outage["kind"]).alias("kind"),
+            pl.col("last_on").alias("silent_since"),
+            pl.lit(0).alias("paused_days"),
+        )
+        .cast(SILENCED)
+        for outage in outages.filter(pl.col("kind") != "events").iter_rows(named=True)
+    ]
+    return pl.concat([SILENCED.to_frame(), *found])
+
+
+def at_place(outage: Mapping[str, Any]) -> pl.Expr:
+    """Whether a user was last seen at the outage's platform, version and country, as far as it names them."""
+    named = [pl.col(name) == outage[name] for name in PLACE if outage[name] is not None]
+    return pl.all_horizontal(pl.lit(True), *named).fill_null(value=False)
+
+
+def known_by(outages: pl.DataFrame, *, as_of: date) -> pl.DataFrame:
+    """The outages as they stood on an earlier day: those begun by then, still running if they ended later."""
+    ended = pl.when(pl.col("end_on") <= as_of).then(pl.col("end_on")).alias("end_on")
+    return outages.filter(pl.col("start_on") <= as_of).with_columns(ended)
+
+
+def spoilt_users(outages: pl.DataFrame, last_seen: pl.DataFrame, *, cutoff: date, horizon_days: int) -> pl.DataFrame:
+    """user_sk of all who were last seen, at a past cutoff, where events were lost from then to the horizon's end.
+
+    `last_seen` is marts.last_platforms of the cutoff. Active or not: to leave out only those without an event would
+    teach a model that everybody there comes back.
+    """
+    closed_on = cutoff + timedelta(days=horizon_days)
+    over = (pl.col("kind") == "events") & (pl.col("start_on") <= closed_on)
+    hit = outages.filter(over & (pl.col("end_on").is_null() | (pl.col("end_on") > cutoff)))
+    found = [last_seen.filter(at_place(outage)).select("user_sk") for outage in hit.iter_rows(named=True)]
+    return pl.concat([last_seen.select("user_sk").clear(), *found]).unique().sort("user_sk")
+
+
+def _paused_days(outage: Mapping[str, Any], *, as_of: date) -> pl.Expr:
+    end = outage["end_on"] or as_of + timedelta(days=1)
+    first = pl.max_horizontal(pl.col("last_on") + pl.duration(days=1), pl.lit(outage["start_on"]))
+    return (pl.lit(end) - first).dt.total_days().clip(0)
+
+
+def _days_to(day: object) -> pl.Expr:
+    return (pl.lit(day) - pl.col("last_on")).dt.total_days()
+
+
+def _is_hit(outage: Mapping[str, Any]) -> pl.Expr:
+    hit: pl.Expr = pl.col("channel") == outage["channel"]
+    if outage["platform"] is not None:
+        hit &= pl.col("platform") == outage["platform"]
+    if outage["kind"] == "messages":
+        hit &= ~is_dead_code() & pl.col("dt").is_between(
+            outage["start_on"], outage["end_on"] or date.max, closed="left"
+        )
+    else:
+        hit &= is_dead_code() & (pl.col("alive_on") < outage["start_on"]) & (pl.col("dt") >= outage["start_on"])
+    return hit.fill_null(value=False)
