@@ -7,7 +7,7 @@ that is partitioned by `as_of` is given views that end at that day, so no query 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any, Protocol
 
 import duckdb
@@ -133,9 +133,10 @@ class Builder:
     ) -> tuple[int, tuple[TestResult, ...]]:
         with self.connect() as con:
             for read in model.reads:
-                self._view_chunk(con, read, days)
-            order = ", ".join(row_order(model))
-            made = frame(con, f"select * from ({model.query}) order by {order}", self._values(model, None))
+                self._view_chunk(con, read, self._with_days_before(model, read, days))
+            order, wanted_days = ", ".join(row_order(model)), file_list(days)
+            asked = f"where list_contains({wanted_days}, cast(dt as varchar))" if model.lookback_days else ""
+            made = frame(con, f"select * from ({model.query}) {asked} order by {order}", self._values(model, None))
             con.register("made", made)
             results = run_tests(con, model, "made", self._values(model, None))
         refuse_failures(model, results, where=f"{days[0]} to {days[-1]}")
@@ -175,7 +176,13 @@ class Builder:
         inputs = [self._days_of(read) for read in model.reads]
         days: set[str] = set().union(*inputs) - {""}
         base = (model.code_version, self._values(model, None))
-        return {day: fingerprint(base, [found.get(day) for found in inputs]) for day in sorted(days)}
+        return {day: fingerprint(base, *contents_of(day, inputs, model=model)) for day in sorted(days)}
+
+    def _with_days_before(self, model: SqlModel, table: str, days: Sequence[str]) -> Sequence[str]:
+        if not model.lookback_days:
+            return days
+        shown = {before for day in days for before in days_before(day, n_days=model.lookback_days)}
+        return sorted({*days, *(shown & self._days_of(table).keys())})
 
     def _days_of(self, table: str) -> Mapping[str, str]:
         if table not in self.models:
@@ -247,6 +254,17 @@ class Builder:
         create_schema(con, model.table)
         # a table, not a view: a view takes no bound values
         con.execute(f"create table {model.table} as select * from ({model.query}) limit 0", self._values(model, None))
+
+
+def contents_of(day: str, inputs: Sequence[Mapping[str, str]], *, model: SqlModel) -> list[list[str | None]]:
+    """What a day of a model is made of: the content of that day of each input, then of the days it looks back on."""
+    own = [[found.get(day) for found in inputs]]
+    return own + [[found.get(before) for found in inputs] for before in days_before(day, n_days=model.lookback_days)]
+
+
+def days_before(day: str, *, n_days: int) -> list[str]:
+    """The ISO dates of the days before one, newest first."""
+    return [(date.fromisoformat(day) - timedelta(days=n)).isoformat() for n in range(1, n_days + 1)]
 
 
 def row_order(model: SqlModel) -> list[str]:
