@@ -98,6 +98,25 @@ def with_failures(events: pl.DataFrame) -> pl.DataFrame:
     return events.join(judged, on=keys, how="left", nulls_equal=True, maintain_order="left")
 
 
+def failure_codes(failures: pl.DataFrame) -> pl.DataFrame:
+    """One row per channel, event and code of intermediate.failure_states: what it means, how often, how many users.
+
+    Sorted by channel, then most frequent first.
+    """
+    judged = with_failures(failures)
+    return (
+        judged.with_columns(pl.col("code").map_elements(without_names, return_dtype=pl.String))
+        .group_by("channel", "event", "code", "failure_class", "is_permanent", "rule_id")
+        .agg(
+            pl.col("n_failed").sum().cast(pl.Int64).alias("n_messages"),
+            pl.col("user_sk").n_unique().cast(pl.Int64).alias("n_users"),
+            pl.col("last_failed_at").max().dt.date().alias("last_failed_on"),
+        )
+        .sort("channel", "n_messages", "event", "code", "rule_id", descending=[False, True, False, False, False])
+        .unique(subset=["channel", "event", "code"], keep="first", maintain_order=True)
+    )
+
+
 def verdict_of(channel: str, code: str | None) -> Verdict:
     """What a code means on a channel; `unknown` without a code, a rule, or a file for the channel."""
     said = said_by(code or "")
