@@ -74,6 +74,8 @@ def is_newest_night(lake: Lake, as_of: date) -> bool:
             "lifecycle.regret_rates",
             "models.verdicts",
             "marts.daily_activity",
+            "marts.message_quality",
+            "reach.failure_codes",
             "staging.quarantine",
         )
     ],

@@ -46,6 +46,7 @@ ASSETS = [
     "marts/channel_events",
     "marts/contracts",
     "marts/daily_activity",
+    "marts/message_quality",
     "marts/messages",
     "marts/user_features",
     "marts/user_links",

@@ -18,6 +18,7 @@ SECTIONS = [
     "Are the probabilities honest",
     "Tonight&#39;s list",
     "Held out and suppressed",
+    "Messages",
     "Data quality",
     "What is missing",
 ]

@@ -251,3 +251,20 @@ def test_messages_of_a_user(run: Run) -> None:
     made = run("marts.user_messages", inputs, as_of=AS_OF)
 
     assert made.rows() == [(1, 4, 3, 2, 1, 2, 4, AS_OF)]
+
+
+def test_what_is_odd_is_counted_by_channel(run: Run) -> None:
+    def message(user: int, message_id: str, **more: Any) -> Row:
+        plain = {"user_sk": user, "channel": "email", "message_id": message_id, "is_send_seen": True}
+        return {**plain, "is_out_of_order": False, "is_duplicate_content": False, **more}
+
+    rows = [
+        message(1, "a", machine_opened_at=NOON, is_duplicate_content=True),
+        message(2, "a", machine_opened_at=NOON, opened_at=NOON, is_send_seen=False),
+        message(1, "b", failed_at=NOON, is_out_of_order=True),
+        message(1, "b", channel="sms", failed_at=NOON, code="UNDELIV"),
+    ]
+
+    made = run("marts.message_quality", {"marts.messages": rows})
+
+    assert made.rows() == [("email", 3, 1, 1, 1, 2, 1, 1, 1, 1), ("sms", 1, 0, 0, 0, 0, 0, 0, 0, 1)]
