@@ -102,6 +102,7 @@ CASES = {
         ServiceUnavailable                               | server_fault       | transient
         Shutdown                                         | server_fault       | transient
         503                                              | server_fault       | transient
+        TooManyProviderTokenUpdates                      | server_fault       | transient
         IdleTimeout                                      | network            | transient
         404                                              | unknown            | not told
         UNSPECIFIED_ERROR                                | unknown            | not told
@@ -149,6 +150,8 @@ CASES = {
         45015                                            | quota              | transient
         45047                                            | quota              | transient
         48004                                            | blocked            | permanent
+        50002                                            | unknown            | permanent
+        43003                                            | server_fault       | permanent
         40001                                            | server_fault       | permanent
         99999                                            | unknown            | not told
     """,
