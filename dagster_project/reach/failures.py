@@ -38,7 +38,8 @@ _BASIC = re.compile(r"(?<![\w.@-])([45]\d\d)(?![\w@]|[.]\d)")
 _NUMBER = re.compile(r"(?<![\w.-])-?\d+(?![\w.])")
 _RECEIPT_ERROR = re.compile(r"\berr(?:or)?[:=]\s*0*(\d+)")
 _RECEIPT_TEXT = re.compile(r"\btext:.*$", re.DOTALL)
-_PRIVATE = re.compile(r"\S+@\S+|\b[0-9a-f-]*\d[0-9a-f-]{8,}\b", re.IGNORECASE)
+PRIVATE = r"(?i)\S+@\S+|\b[0-9a-f-]*\d[0-9a-f-]{8,}\b"
+LISTED_CHARACTERS = 120
 
 
 @dataclass(frozen=True)
@@ -87,15 +88,16 @@ def with_failures(events: pl.DataFrame) -> pl.DataFrame:
 
     `events`: channel, event, code; further columns are kept. A row failed whose `event` is failed or bounced.
     """
-    keys = ["channel", "event", "code"]
-    kinds = events.select(keys).unique().filter(pl.col("event").is_in(["failed", "bounced"]))
+    keys = ["channel", "event", "said"]
+    named = events.with_columns(without_names(pl.col("code")).alias("said"))
+    kinds = named.select(keys).unique().filter(pl.col("event").is_in(["failed", "bounced"]))
     verdicts = [verdict_of(channel, code) for channel, _, code in kinds.iter_rows()]
     judged = kinds.with_columns(
         pl.Series("failure_class", [found.failure_class for found in verdicts], dtype=pl.String),
         pl.Series("is_permanent", [found.is_permanent for found in verdicts], dtype=pl.Boolean),
         pl.Series("rule_id", [found.rule_id for found in verdicts], dtype=pl.String),
     )
-    return events.join(judged, on=keys, how="left", nulls_equal=True, maintain_order="left")
+    return named.join(judged, on=keys, how="left", nulls_equal=True, maintain_order="left").drop("said")
 
 
 def failure_codes(failures: pl.DataFrame) -> pl.DataFrame:
@@ -105,7 +107,7 @@ def failure_codes(failures: pl.DataFrame) -> pl.DataFrame:
     """
     judged = with_failures(failures)
     return (
-        judged.with_columns(pl.col("code").map_elements(without_names, return_dtype=pl.String))
+        judged.with_columns(without_names(pl.col("code")).str.slice(0, LISTED_CHARACTERS))
         .group_by("channel", "event", "code", "failure_class", "is_permanent", "rule_id")
         .agg(
             pl.col("n_failed").sum().cast(pl.Int64).alias("n_messages"),
@@ -165,9 +167,9 @@ def matches(rule: Rule, said: Said) -> bool:
     return found[rule.by] in rule.codes
 
 
-def without_names(code: str) -> str:
-    """A code for a list: addresses and long ids taken out, so that one reason is one line."""
-    return _PRIVATE.sub("…", " ".join(code.split()))[:120]
+def without_names(code: pl.Expr) -> pl.Expr:
+    """Codes with addresses and long ids taken out: one reason is one text, and nobody's address is in it."""
+    return code.str.replace_all(PRIVATE, "…").str.replace_all(r"\s+", " ").str.strip_chars()
 
 
 @cache

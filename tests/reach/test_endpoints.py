@@ -224,3 +224,17 @@ def test_reachability_is_right_for_nearly_every_endpoint_of_a_world(seed: int, c
     assert judged.filter(~untold)["is_right"].mean() >= 0.98
     assert judged["is_right"].mean() >= 0.93
     assert judged.filter(~untold).height >= 0.9 * judged.height
+
+
+def test_neither_row_order_nor_the_inner_keys_reach_the_ledger() -> None:
+    world = world_of(13, n_days=300)
+    facts = channel_facts(world)
+    given = [users_of(world), facts[STATES], facts[FAILURES], keyed(world, "consents"), sightings_of(world)]
+
+    def made(users: pl.DataFrame, states: pl.DataFrame, failures: pl.DataFrame, *rest: pl.DataFrame) -> pl.DataFrame:
+        more = {"consents": rest[0], "sightings": rest[1], "as_of": AS_OF, "timezone": "UTC"}
+        return endpoints(users, states, failures, **more).drop("user_sk")
+
+    turned = [frame.reverse().with_columns(1_000_000 - pl.col("user_sk")) for frame in given]
+
+    assert made(*given).equals(made(*turned))

@@ -1,5 +1,6 @@
 """What the providers' codes mean, case by case, and what is left unknown."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import get_args
 
@@ -10,6 +11,7 @@ from dagster_project.errors import FailureRulesError
 from dagster_project.reach.failures import (
     FOLDER,
     FailureClass,
+    failure_codes,
     load_rules,
     rules_by_channel,
     verdict_of,
@@ -199,7 +201,36 @@ def test_only_failures_are_judged_and_rows_keep_their_order() -> None:
 
 
 def test_a_listed_code_shows_no_address_and_no_long_id() -> None:
-    assert without_names("550  <bob@x.org> rejected 6512ab34-77 by mx5") == "550 … rejected … by mx5"
+    codes = pl.DataFrame({"code": ["550  <bob@x.org> rejected 6512ab34-77 by mx5", "550-5.1.1", " 43101 ", None]})
+
+    assert codes.select(without_names(pl.col("code"))).to_series().to_list() == [
+        "550 … rejected … by mx5",
+        "550-5.1.1",
+        "43101",
+        None,
+    ]
+
+
+def test_codes_are_counted_by_what_they_say() -> None:
+    def failed(user: int, channel: str, code: str, n: int) -> dict[str, object]:
+        at = datetime.fromisoformat("2026-03-01T10:00")
+        return {
+            "user_sk": user,
+            "channel": channel,
+            "event": "failed",
+            "code": code,
+            "n_failed": n,
+            "last_failed_at": at,
+        }
+
+    states = [failed(1, "email", "oops a@b.org", 2), failed(2, "email", "oops c@d.org", 3), failed(1, "sms", "", 1)]
+
+    made = failure_codes(pl.DataFrame(states))
+
+    assert made.select("channel", "code", "failure_class", "n_messages", "n_users").rows() == [
+        ("email", "oops …", "unknown", 5, 2),
+        ("sms", "", "unknown", 1, 1),
+    ]
 
 
 def test_every_rule_has_a_source_and_every_code_of_a_file_stands_once() -> None:
