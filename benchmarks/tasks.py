@@ -15,6 +15,7 @@ from benchmarks.scale import score_base, write_users
 
 N_SCANS = 5
 LAST_FACTS = ("marts.users", "marts.user_features")
+MONTH_DAYS = 30
 
 
 def bare_scan(path: str, query: str) -> list[float]:
@@ -109,7 +110,64 @@ def simulate_log(folder: str, n_users: int, n_events: int, n_days: int, first_on
     return {name: n_rows for name, (n_rows, _) in parts.items()}
 
 
-def facts(settings: str, as_of: str) -> list[dict[str, Any]]:
+def simulate_message_log(
+    folder: str, n_users: int, n_events: int, n_days: int, first_on: str, seed: int
+) -> dict[str, int]:
+    """Files of some 30 days each, then one of the last day, with about `n_events` message events, and a few events.
+
+    Of ten messages, nine are delivered, three opened (a third of these by machines at once), one clicked; the other
+    one fails, mostly for a while.
+    """
+    import duckdb
+
+    events_per_message = 2.4
+    with duckdb.connect() as con:
+        con.execute(
+            f"copy (select 'u0' as user_id, timestamp '{first_on}' as occurred_at) to '{folder}/events.parquet'"
+        )
+        starts = [*range(0, n_days - 1, MONTH_DAYS), n_days - 1]
+        n_rows = {}
+        for start, end in zip(starts, [*starts[1:], n_days], strict=True):
+            name = "new_day" if start == n_days - 1 else f"history_{start:04}"
+            n_messages = int(n_events * (end - start) / n_days / events_per_message)
+            con.execute(message_file(folder, name, n_messages, n_users, start, end, first_on, seed))
+            found = con.execute(f"select count(*) from '{folder}/{name}.parquet'").fetchall()
+            n_rows[name] = int(found[0][0])
+    return n_rows
+
+
+def message_file(
+    folder: str, name: str, n_messages: int, n_users: int, start: int, end: int, first_on: str, seed: int
+) -> str:
+    """The statement that writes the message events of some days to a file."""
+    return f"""
+        copy (
+            with messages as (
+                select
+                    'u' || hash(i, {seed}, '{name}') % {n_users} as user_id,
+                    '{name}' || i as message_id,
+                    ['email', 'push', 'sms'][cast(1 + hash(i, {seed}, 'channel') % 3 as integer)] as channel,
+                    timestamp '{first_on}' + to_days(cast({start} + hash(i, {seed}, 'day') % {end - start} as integer))
+                        + to_seconds(cast(hash(i, {seed}, 'at') % 80000 as integer)) as sent_at,
+                    'c' || hash(i, {seed}, 'content') % 40 as content_id,
+                    hash(i, {seed}, 'fate') % 30 as fate
+                from range({n_messages}) as ids(i)
+            ), steps as (
+                from (values ('sent', 0, 0, 29), ('delivered', 3, 0, 26), ('opened', 5, 0, 2), ('opened', 900, 3, 8),
+                    ('clicked', 960, 6, 8), ('failed', 4, 27, 29)) as steps(event, delay, least, most)
+            )
+            select
+                user_id, message_id, channel, event, sent_at + to_seconds(delay) as occurred_at, content_id,
+                'e' || user_id as endpoint,
+                case when event = 'failed' then if(fate = 27, '5.1.1', '4.4.2') end as code
+            from messages join steps on fate between least and most
+        ) to '{folder}/{name}.parquet' (format parquet)
+    """
+
+
+def facts(
+    settings: str, as_of: str, sources: Sequence[str] = ("events",), tables: Sequence[str] = LAST_FACTS
+) -> list[dict[str, Any]]:
     """Take in what is new and bring the tables of SQL in line with it, with the laps of each and what was written."""
     from dagster_project.project import Project
 
@@ -125,11 +183,13 @@ def facts(settings: str, as_of: str) -> list[dict[str, Any]]:
         laps.append({"step": step, **spent, "rows": n_read, "files": len(written), "written_mb": size / 1e6})
         before = after
 
-    known = set(project.arrivals.row_counts("events")["delivery"])
-    project.take_in("events")
-    counts = project.arrivals.row_counts("events")
-    lap("take_in", int(sum(n for n, d in counts.select("n_rows", "delivery").iter_rows() if d not in known)))
-    for table in with_inputs(project.models, LAST_FACTS):
+    for source in sources:
+        known = set(project.arrivals.row_counts(source)["delivery"])
+        project.take_in(source)
+        counts = project.arrivals.row_counts(source)
+        n_read = int(sum(n for n, d in counts.select("n_rows", "delivery").iter_rows() if d not in known))
+        lap("take_in" if source == "events" else f"take_in {source}", n_read)
+    for table in with_inputs(project.models, tables):
         is_nightly = project.models[table].partition in ("as_of", "state")
         built = project.build(table, as_of=night if is_nightly else None)
         lap(table, built.n_rows if built.written else 0)
@@ -159,6 +219,7 @@ TASKS: dict[str, Callable[..., Any]] = {
     "bare_scan": bare_scan,
     "night": night,
     "simulate_log": simulate_log,
+    "simulate_message_log": simulate_message_log,
     "facts": facts,
     "write_users": write_users,
     "score_base": score_base,

@@ -6,6 +6,7 @@ WinbackError
 ├── DataQualityError     readable input whose content must stop the night
 ├── LakeError            a table or partition of the store: absent or broken
 ├── CatalogueError       a strategy file: schema, template, exclusion
+├── FailureRulesError    a file of delivery-failure rules: keys, classes, ids
 └── SqlModelError        a file of sql/: header, parameter, failed test
 """
 
@@ -40,6 +41,10 @@ class LakeError(WinbackError):
 
 class CatalogueError(WinbackError):
     """A strategy file breaks the catalogue's rules."""
+
+
+class FailureRulesError(WinbackError):
+    """A file of delivery-failure rules does not say what it must."""
 
 
 class SqlModelError(WinbackError):

@@ -17,6 +17,7 @@ from dagster_project.ingest.quality import quality_counts, quarantine_reasons
 from dagster_project.lake.store import fingerprint
 from dagster_project.project import Project
 from dagster_project.reports import ReportContent, render_report, write_plotly_js
+from dagster_project.reports.messages import message_metrics
 from dagster_project.settings import CANONICAL, settings_hash
 from dagster_project.settings.tables import SWITCHED_OFF
 
@@ -108,6 +109,11 @@ def metrics(night: Night, quality: pl.DataFrame) -> dict[str, Any]:
         "freshness": asdict(night.project.freshness(night.as_of)),
         "outages": night.table("outages.outages").to_dicts(),
         "data_quality": quality.to_dicts(),
+        "messages": message_metrics(
+            night.table("marts.message_quality"),
+            night.table("reach.failure_codes"),
+            channels=list(night.project.settings.channels),
+        ),
     }
 
 
@@ -208,6 +214,8 @@ def report_content(night: Night, quality: pl.DataFrame) -> ReportContent:
         suppressed_counts=suppressed.group_by("rule_id", "citation").len("n_users").sort("rule_id", "citation"),
         quality=quality,
         quarantine_reasons=quarantine_reasons(project.quarantine(), as_of=as_of),
+        message_quality=night.table("marts.message_quality"),
+        failure_codes=night.table("reach.failure_codes"),
         missing_tables=tuple(
             f"{name}: without it {SWITCHED_OFF[name]}" for name in CANONICAL if name not in project.sources
         ),

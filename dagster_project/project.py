@@ -387,6 +387,7 @@ class Project:
                 earliest_on=self.settings.quality.earliest_on,
                 latest_on=self.settings.quality.latest_on,
                 core_events=self.settings.core_events,
+                events=tuple((given.events or {}).items()),
             ),
         )
 

@@ -29,6 +29,8 @@ FRAME_TABLES: tuple[Documented, ...] = (
     model_tables.PAST_RETURNS,
     *model_tables.NIGHT_TABLES,
     *contract_tables.TABLES,
+    reach_tables.ENDPOINTS,
+    reach_tables.FAILURE_CODES,
     reach_tables.CONTACT_POINTS,
     strategy_tables.EXPORTED,
     strategy_tables.HOLDOUT,
@@ -77,6 +79,8 @@ def is_newest_night(lake: Lake, as_of: date) -> bool:
             "outages.outages",
             "models.verdicts",
             "marts.daily_activity",
+            "marts.message_quality",
+            "reach.failure_codes",
             "staging.quarantine",
         )
     ],
@@ -100,7 +104,7 @@ def night_files(context: dg.AssetExecutionContext, winback: ProjectResource) -> 
 
 @dg.asset(
     key=asset_key(WAREHOUSE),
-    deps=[asset_key(FILES), asset_key("strategy.assignments")],
+    deps=[asset_key(FILES), asset_key("strategy.assignments"), asset_key("reach.endpoints")],
     group_name="reports",
     kinds={"duckdb"},
     partitions_def=nights,

@@ -32,6 +32,15 @@ class LakeArrivals:
             return {"": str(len(self.lake.index(USER_KEYS)))}
         return self._days(table.removeprefix("ingest."))
 
+    def n_rows(self, table: str) -> Mapping[str, int]:
+        """How many rows each day has, by its ISO date; nothing of the tables that are not a source's."""
+        if table in (REPEATS, USER_KEYS):
+            return {}
+        kept = self.row_counts(table.removeprefix("ingest.")).filter(
+            pl.col("fate") == "kept", pl.col("dt").is_not_null()
+        )
+        return {str(day): n for day, n in kept.group_by("dt").agg(pl.col("n_rows").sum()).sort("dt").iter_rows()}
+
     def relation(self, table: str, days: Sequence[str] | None) -> str:
         """A select of the rows of those days (None: of all), with every canonical column and `dt`."""
         if table in (REPEATS, USER_KEYS):

@@ -7,7 +7,7 @@ import duckdb
 from dagster_project.ingest.files import InputFile, find_files
 from dagster_project.ingest.raw import Raw, header_of, open_raw
 from dagster_project.ingest.take_in import Source, as_text
-from dagster_project.ingest.typed import mapped_columns
+from dagster_project.ingest.typed import forms_of, mapped_columns
 from dagster_project.lake.build import Connect
 from dagster_project.lake.duck import quoted
 
@@ -21,7 +21,9 @@ def check_source(source: Source, *, connect: Connect, landing: Path) -> int:
     files = find_files(source.patterns, root=source.root, landing=landing, source=source.name)
     for file in files:
         with connect() as con, as_text(file, source=source, landing=landing) as text:
-            mapped_columns(con, glance(con, text, source=source), reading=source.reading, file_name=file.name)
+            raw = glance(con, text, source=source)
+            for form in forms_of(source.reading):
+                mapped_columns(con, raw, reading=form, file_name=file.name)
     return len(files)
 
 

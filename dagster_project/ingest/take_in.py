@@ -23,6 +23,7 @@ from dagster_project.lake.build import Connect
 from dagster_project.lake.duck import file_list, frame, literal
 from dagster_project.lake.lock import locked
 from dagster_project.lake.store import Lake, Partition, aside_of, fingerprint
+from dagster_project.settings.tables import MESSAGE_EVENTS
 
 LEDGER = "ledger.json"
 ROW_COUNTS = "ingest.row_counts"
@@ -53,8 +54,11 @@ class Source:
     @property
     def reading_id(self) -> str:
         """Changes exactly when the same file would give other rows."""
-        reading = {key: value for key, value in vars(self.reading).items() if key not in ("table", "columns")}
-        return fingerprint(READING_VERSION, asdict(self.layout), dict(self.reading.columns), reading)[:16]
+        apart = ("table", "columns", "events")
+        reading = {key: value for key, value in vars(self.reading).items() if key not in apart}
+        # what only messages have stays out of the other tables' readings, whose files need not be read anew for it
+        events = [MESSAGE_EVENTS, self.reading.events] if self.name == "message_events" else []
+        return fingerprint(READING_VERSION, asdict(self.layout), dict(self.reading.columns), reading, *events)[:16]
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ cannot be what its column says, with the reason); lines that are no rows at all 
 """
 
 import difflib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 
 import duckdb
@@ -15,7 +15,7 @@ from dagster_project.errors import SourceError
 from dagster_project.ingest.expressions import Tolerant, tolerant
 from dagster_project.ingest.raw import ROW_KEY, ROW_NUMBER, Raw
 from dagster_project.lake.duck import file_list, literal, quoted
-from dagster_project.settings.tables import CanonicalTable, ColumnType
+from dagster_project.settings.tables import MESSAGE_EVENTS, CanonicalTable, ColumnType
 
 SQL_TYPES: Mapping[ColumnType, str] = {
     "text": "varchar",
@@ -38,12 +38,16 @@ NOUNS: Mapping[ColumnType, str] = {
 ZONE_AFTER_CLOCK = r"\d{1,2}:\d{2}[\d:.]*\s*[A-Za-z+-]"  # Z, an offset or a zone's name
 BLANKS = "concat(' ', chr(9), chr(10), chr(13), chr(160), chr(12288), chr(65279))"  # no-break, ideographic, BOM
 EPOCH_HINT = "numbers are seconds since 1970 only where the expression says so: to_timestamp(cast(<column> as double))"
+BLANK_TIME = "occurred_at is blank"
 FORMAT_HINT = "other forms than 2024-03-31 12:30:00 need strptime(<column>, '<format>')"
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How the rows of one source are to be understood. Days are those of `business_zone`."""
+    """How the rows of one source are to be understood. Days are those of `business_zone`.
+
+    `events`: event and the expression of its time, where a row holds a whole message; empty where it is one event.
+    """
 
     table: CanonicalTable
     columns: Mapping[str, str]
@@ -53,6 +57,7 @@ class Reading:
     earliest_on: date
     latest_on: date
     core_events: tuple[str, ...] | None
+    events: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,8 +79,11 @@ def create_typed(con: duckdb.DuckDBPyConnection, raw: Raw, *, reading: Reading, 
     Raises:
         SourceError: an expression names a column that the file lacks, or cannot be computed.
     """
-    mapped, wanted = mapped_columns(con, raw, reading=reading, file_name=file_name)
-    query = typed_query(mapped, wanted=wanted, reading=reading)
+    queries = []
+    for form in forms_of(reading):
+        mapped, wanted = mapped_columns(con, raw, reading=form, file_name=file_name)
+        queries.append(typed_query(mapped, wanted=wanted, reading=form))
+    query = unpivoted_query(queries, reading=reading) if reading.events else queries[0]
     try:
         con.execute(f"create table typed as {query}")
     except duckdb.Error as error:
@@ -84,6 +92,44 @@ def create_typed(con: duckdb.DuckDBPyConnection, raw: Raw, *, reading: Reading, 
             fix=f"deliver the file again if it is broken, else correct sources.{reading.table.name}.columns or where",
         ) from error
     con.execute("insert into typed by name select row_number, 'quarantined' as fate, reason from unreadable")
+
+
+def forms_of(reading: Reading) -> list[Reading]:
+    """The reading, or one for each event that a row of a whole message can hold."""
+    if not reading.events:
+        return [reading]
+    return [
+        replace(
+            reading,
+            columns={"occurred_at": time, **reading.columns, "event": literal(word)},
+            events=((word, time),),
+        )
+        for word, time in reading.events
+    ]
+
+
+def unpivoted_query(queries: Sequence[str], *, reading: Reading) -> str:
+    """One row per event of each message, from the rows of each event's own query.
+
+    A row of the file without any time stays as one row: filtered or anonymous, else quarantined. The code is that
+    of the failure. The hash is of the event, not of the file's row, so that a later export in which the message has
+    got further repeats the events that were known.
+    """
+    forms = " union all ".join(f"select {n} as form, * from ({query})" for n, query in enumerate(queries))
+    kept = [name for name in reading.table.columns if name != "code"]
+    hashed = ", chr(31), ".join(f"coalesce(cast({quoted(name)} as varchar), '')" for name in (*kept, "code"))
+    nothing = f"no event has a time: {', '.join(word for word, _ in reading.events)}"
+    return f"""
+        with forms as ({forms}), told as (
+            select * replace (case when event in ('failed', 'bounced') then code end as code)
+            from forms where occurred_at is not null or (fate = 'quarantined' and reason <> {literal(BLANK_TIME)})
+        ), untold as (
+            select * replace (case when fate = 'quarantined' then {literal(nothing)} end as reason)
+            from forms where form = 0 and row_number not in (select row_number from told)
+        )
+        select * exclude (form) replace (md5_number_lower(concat({hashed})) as row_hash)
+        from (select * from told union all select * from untold)
+    """
 
 
 def mapped_columns(
@@ -106,7 +152,7 @@ def mapped_column(
     con: duckdb.DuckDBPyConnection, raw: Raw, *, name: str, expression: str, reading: Reading, file_name: str
 ) -> Mapped:
     """One expression, made tolerant and checked against the file's columns."""
-    key = f"sources.{reading.table.name}.{'where' if name == 'where' else f'columns.{name}'}"
+    key = f"sources.{reading.table.name}.{key_of(name, reading)}"
     made = tolerant(expression, text_columns=raw.text_columns)
     folded = {column.casefold() for column in raw.columns}
     missing = [column for column in made.columns if column.casefold() not in folded]
@@ -126,6 +172,13 @@ def mapped_column(
         ) from error
     column = reading.table.columns.get(name)
     return Mapped(name=name, type=column.type if column else "text", expression=made, given=given)
+
+
+def key_of(name: str, reading: Reading) -> str:
+    """Where the settings hold an expression, below the source's section."""
+    if name == "occurred_at" and reading.events:
+        return f"events.{reading.events[0][0]}"
+    return name if name == "where" else f"columns.{name}"
 
 
 def typed_query(mapped: list[Mapped], *, wanted: Tolerant, reading: Reading) -> str:
@@ -247,6 +300,11 @@ def reasons_of(column: Mapped, reading: Reading) -> list[str]:
                 f"case when cast({value} as date) {sign} date {literal(str(day))} "
                 f"then concat({literal(name + ' ')}, cast({value} as date), ' is beyond {limit}') end"
             )
+    if reading.table.name == "message_events" and name == "event":
+        words = ", ".join(MESSAGE_EVENTS)
+        strange = f"not list_contains({file_list(MESSAGE_EVENTS)}, lower({value}))"
+        quote = f"concat({literal('event: ')}, chr(34), left({value}, 80), chr(34), {literal(f' is none of {words}')})"
+        reasons.append(f"case when {strange} then {quote} end")
     if reading.table.name == "events" and name == "amount":
         counts = f"list_contains({file_list(reading.core_events)}, event_type)" if reading.core_events else "true"
         reasons.append(

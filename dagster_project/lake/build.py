@@ -7,7 +7,7 @@ that is partitioned by `as_of` is given views that end at that day, so no query 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any, Protocol
 
 import duckdb
@@ -21,6 +21,7 @@ from dagster_project.lake.sql_model import SqlModel
 from dagster_project.lake.store import LOCK, WHOLE, Lake, Partition, aside_of, day_keys, fingerprint
 
 DAYS_AT_ONCE = 92
+ROWS_AT_ONCE = 2_000_000  # a wide row costs up to 800 bytes while it is written: some 1.6 GB
 
 
 class Connect(Protocol):
@@ -35,6 +36,9 @@ class Arrivals(Protocol):
 
     def days(self, table: str) -> Mapping[str, str]:
         """The content of each day by its ISO date, as a stable text; rows without a day stand under ''."""
+
+    def n_rows(self, table: str) -> Mapping[str, int]:
+        """How many rows each day has, by its ISO date."""
 
     def relation(self, table: str, days: Sequence[str] | None) -> str:
         """A select of the rows of those days (None: of all), with every canonical column and `dt`."""
@@ -121,7 +125,7 @@ class Builder:
         known = self.lake.index(model.table)
         stale = [day for day in sorted(wanted) if day not in known or known[day].fingerprint != wanted[day]]
         gone = tuple(day for day in known if day not in wanted)
-        chunks = [stale[start : start + DAYS_AT_ONCE] for start in range(0, len(stale), DAYS_AT_ONCE)]
+        chunks = in_chunks(stale, n_rows=self._input_rows(model))
         built = [self._build_chunk(model, chunk, wanted) for chunk in chunks]
         if gone:
             self.lake.commit(model.table, {}, dropped=gone)
@@ -133,9 +137,10 @@ class Builder:
     ) -> tuple[int, tuple[TestResult, ...]]:
         with self.connect() as con:
             for read in model.reads:
-                self._view_chunk(con, read, days)
-            order = ", ".join(row_order(model))
-            made = frame(con, f"select * from ({model.query}) order by {order}", self._values(model, None))
+                self._view_chunk(con, read, self._with_days_before(model, read, days))
+            order, wanted_days = ", ".join(row_order(model)), file_list(days)
+            asked = f"where list_contains({wanted_days}, cast(dt as varchar))" if model.lookback_days else ""
+            made = frame(con, f"select * from ({model.query}) {asked} order by {order}", self._values(model, None))
             con.register("made", made)
             results = run_tests(con, model, "made", self._values(model, None))
         refuse_failures(model, results, where=f"{days[0]} to {days[-1]}")
@@ -175,7 +180,21 @@ class Builder:
         inputs = [self._days_of(read) for read in model.reads]
         days: set[str] = set().union(*inputs) - {""}
         base = (model.code_version, self._values(model, None))
-        return {day: fingerprint(base, [found.get(day) for found in inputs]) for day in sorted(days)}
+        return {day: fingerprint(base, *contents_of(day, inputs, model=model)) for day in sorted(days)}
+
+    def _with_days_before(self, model: SqlModel, table: str, days: Sequence[str]) -> Sequence[str]:
+        if not model.lookback_days:
+            return days
+        shown = {before for day in days for before in days_before(day, n_days=model.lookback_days)}
+        return sorted({*days, *(shown & self._days_of(table).keys())})
+
+    def _input_rows(self, model: SqlModel) -> dict[str, int]:
+        rows: dict[str, int] = {}
+        for read in model.reads:
+            known = {day: part.rows for day, part in self.lake.index(read).items()} if read in self.models else None
+            for day, n_rows in (self.arrivals.n_rows(read) if known is None else known).items():
+                rows[day] = rows.get(day, 0) + n_rows
+        return rows
 
     def _days_of(self, table: str) -> Mapping[str, str]:
         if table not in self.models:
@@ -247,6 +266,33 @@ class Builder:
         create_schema(con, model.table)
         # a table, not a view: a view takes no bound values
         con.execute(f"create table {model.table} as select * from ({model.query}) limit 0", self._values(model, None))
+
+
+def in_chunks(days: Sequence[str], *, n_rows: Mapping[str, int]) -> list[list[str]]:
+    """The days in runs that are made together: few enough days, and rows of input, for the memory of one machine.
+
+    A single day with more than ROWS_AT_ONCE is a run of its own.
+    """
+    chunks: list[list[str]] = []
+    rows_so_far = 0
+    for day in days:
+        rows_so_far += n_rows.get(day, 0)
+        if not chunks or len(chunks[-1]) == DAYS_AT_ONCE or rows_so_far > ROWS_AT_ONCE:
+            chunks.append([])
+            rows_so_far = n_rows.get(day, 0)
+        chunks[-1].append(day)
+    return chunks
+
+
+def contents_of(day: str, inputs: Sequence[Mapping[str, str]], *, model: SqlModel) -> list[list[str | None]]:
+    """What a day of a model is made of: the content of that day of each input, then of the days it looks back on."""
+    own = [[found.get(day) for found in inputs]]
+    return own + [[found.get(before) for found in inputs] for before in days_before(day, n_days=model.lookback_days)]
+
+
+def days_before(day: str, *, n_days: int) -> list[str]:
+    """The ISO dates of the days before one, newest first."""
+    return [(date.fromisoformat(day) - timedelta(days=n)).isoformat() for n in range(1, n_days + 1)]
 
 
 def row_order(model: SqlModel) -> list[str]:

@@ -13,9 +13,9 @@
     -- The business rule, in prose.
 
 `partition` says what one file of the table holds: `day` (one event day; the query must treat each `dt` by
-itself), `as_of` (all that was visible on that day), `state` (like as_of, folded forward from the nearest
-earlier one, which the query reads as `<table>_before`; `start` gives the columns of the empty first one), or
-`whole`.
+itself, or with the days before it that `lookback: 30 days` has it shown), `as_of` (all that was visible on that
+day), `state` (like as_of, folded forward from the nearest earlier one, which the query reads as `<table>_before`;
+`start` gives the columns of the empty first one), or `whole`.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ from dagster_project.errors import SqlModelError
 from dagster_project.lake.duck import quoted
 
 PartitionKind = Literal["day", "as_of", "state", "whole"]
-SECTIONS = ("grain", "partition", "params", "tests", "start", "columns")
+SECTIONS = ("grain", "partition", "lookback", "params", "tests", "start", "columns")
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ class SqlModel:
     prose: str
     grain: tuple[str, ...]
     partition: PartitionKind
+    lookback_days: int
     params: tuple[str, ...]
     tests: tuple[SqlTest, ...]
     columns: Mapping[str, ColumnDoc]
@@ -132,6 +133,7 @@ def load_model(path: Path) -> SqlModel:
         prose=prose,
         grain=words(sections.get("grain", "")),
         partition=cast(PartitionKind, partition),
+        lookback_days=parse_lookback(sections.get("lookback"), partition=partition, path=path),
         params=tuple(sorted({str(node.this) for node in tree.find_all(exp.Placeholder)})),
         tests=tuple(parse_test(text) for text in sections.get("tests", "").split(";") if text.strip()),
         columns=parse_columns(sections.get("columns", "")),
@@ -173,6 +175,14 @@ def parse_header_text(text: str, *, where: str) -> tuple[str, dict[str, str], st
     if not description.startswith("One row per"):
         raise SqlModelError(f"{where}: the header does not begin with 'One row per ...'", fix="say the grain in words")
     return " ".join(description.split()), sections, "\n".join(prose).strip()
+
+
+def parse_lookback(text: str | None, *, partition: str, path: Path) -> int:
+    """How many days before its own a `day` model is shown."""
+    found = re.fullmatch(r"(\d+) days", text or "0 days")
+    if found is None or (text is not None and partition != "day"):
+        raise SqlModelError(f"{path}: lookback {text!r}", fix="write e.g. `lookback: 30 days`, with partition day")
+    return int(found[1])
 
 
 def parse_select(query: str, *, path: Path) -> exp.Query:

@@ -2,6 +2,59 @@
 
 from dagster_project.lake.table_doc import table_doc
 
+ENDPOINTS = table_doc(
+    "reach.endpoints",
+    """
+One row per user and channel known from messages or consents: whether a message can arrive there, and how we know.
+
+grain: user_sk, channel
+tests:
+  not_null user_sk, user_id, channel, reach, is_active_after, explanation; unique user_sk, channel;
+  reach in ('ok', 'stale', 'dead', 'revoked', 'capped', 'suppressed', 'unknown'); first_seen_on <= last_seen_on
+columns:
+  user_sk: the user's key inside the store
+  user_id: the user's own id
+  channel: email, push, sms, ...
+  endpoint: address or device token of the best one known; null where the source tells none
+  reach: ok, stale, dead, revoked, capped, suppressed or unknown
+  failure_class: class of the failure that decided, since the last proof of life; null without one
+  is_permanent: whether that failure is permanent; null where its code does not tell
+  code: the provider's own reason for it
+  first_seen_on (date): first message event of the endpoint, in the business zone
+  last_seen_on (date): newest message event of the endpoint
+  last_delivered_on (date): newest proof of life: delivered, opened, clicked or converted
+  last_failed_on (date): newest failure since then
+  n_failed_since_delivered (messages): failed since then
+  is_active_after: the user was seen after the endpoint died or was shut: a technical failure, not lost interest
+  explanation: one sentence
+
+A permanent failure of a dead or moved endpoint kills it until something arrives there again; transient failures never
+do, but three in a row over two weeks make it stale, as do three messages without a proof of life in thirty days. One
+endpoint that answers is enough for the channel. The user's own words stand above: a complaint, an opt-out that no
+later grant lifts. A fact of delivery and a record of consent; what follows from law is in reach.contact_points.
+""",
+)
+
+FAILURE_CODES = table_doc(
+    "reach.failure_codes",
+    """
+One row per channel, kind of failure and code seen so far: what the rules make of it. `unknown` is listed, not guessed.
+
+grain: channel, event, code
+tests: not_null channel, event, code, failure_class, n_messages; unique channel, event, code
+columns:
+  channel: email, push, sms, ...
+  event: failed or bounced
+  code: the provider's own reason, addresses and long ids taken out; empty where it gave none
+  failure_class: as in reach.endpoints: endpoint_dead, network, quota, ...; unknown where no rule knows the code
+  is_permanent: whether sending again is useless; null where the code does not tell
+  rule_id: the rule of reach/failures that decided; null where none knows the code
+  n_messages (messages): failed with it so far
+  n_users (users): whose messages these were
+  last_failed_on (date): the newest, in UTC
+""",
+)
+
 CONTACT_POINTS = table_doc(
     "reach.contact_points",
     """

@@ -74,6 +74,10 @@ class ReportContent:
     """table, n_files, n_rows_read, n_kept, n_duplicates, n_anonymous, n_filtered, n_quarantined."""
     quarantine_reasons: pl.DataFrame | None = None
     """table, reason, n_rows."""
+    message_quality: pl.DataFrame | None = None
+    """marts.message_quality."""
+    failure_codes: pl.DataFrame | None = None
+    """reach.failure_codes."""
     missing_tables: tuple[str, ...] = ()
     """Optional tables that are absent, each with what that switches off."""
 

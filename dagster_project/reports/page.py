@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
     from dagster_project.reports.content import ReportContent
+from dagster_project.reports.messages import message_tables
 
 SHARED_SCRIPT = "assets/plotly.min.js"
 """Where all nights' pages look for plotly.js, from the folder of the reports."""
@@ -90,6 +91,7 @@ def render_report(content: ReportContent, *, plotly_js: Literal["shared", "inlin
         tables=_tables(content),
         leads=_leads(content),
         outages=_outages(content),
+        messages=message_tables(content),
         glossary=GLOSSARY,
         script_path=f"../{SHARED_SCRIPT}",
         # The library is trusted and holds no "</script"; a test keeps watch over that.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dagster_project.settings.model import Settings
-from dagster_project.settings.tables import ATTRIBUTE_NAME, CANONICAL, CanonicalTable
+from dagster_project.settings.tables import ATTRIBUTE_NAME, CANONICAL, MESSAGE_EVENTS, UNPIVOTED, CanonicalTable
 
 SCHEMA_FILE = "settings.schema.json"
 TABLE_FILE = "settings.md"
@@ -33,7 +33,19 @@ def settings_schema() -> dict[str, Any]:
             "description": tables[name]["description"],
             "properties": {"columns": _columns_schema(table)},
         }
+    messages = tables["message_events"]
+    messages["properties"]["events"] = _events_schema()
+    required = messages["properties"]["columns"]["required"]
+    messages["properties"]["columns"]["required"] = [name for name in required if name not in UNPIVOTED]
     return schema
+
+
+def _events_schema() -> dict[str, Any]:
+    times = {
+        name: {"type": "string", "description": "SQL expression of type timestamp; null: it did not happen."}
+        for name in MESSAGE_EVENTS
+    }
+    return {"type": "object", "properties": times, "additionalProperties": False, "minProperties": 1}
 
 
 def _columns_schema(table: CanonicalTable) -> dict[str, Any]:

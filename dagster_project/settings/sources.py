@@ -22,7 +22,7 @@ from dagster_project.settings.expressions import row_expression
 from dagster_project.settings.faults import Fault, fault, refuse, suggest
 from dagster_project.settings.frozen import FrozenMapping
 from dagster_project.settings.kinds import RawStrings, Section, Strings, Zone
-from dagster_project.settings.tables import CANONICAL, CanonicalTable
+from dagster_project.settings.tables import CANONICAL, MESSAGE_EVENTS, UNPIVOTED, CanonicalTable
 
 Format = Literal["csv", "parquet", "ndjson"]
 
@@ -78,6 +78,13 @@ class Source(Section):
         " az://; .gz and .zst are read too.",
         examples=["data/raw/*.parquet"],
     )
+    # before `columns`, whose checks depend on it
+    events: Annotated[Mapping[str, str], AfterValidator(FrozenMapping), PlainSerializer(dict)] | None = Field(
+        None,
+        description="Of message_events with one row per message: event = SQL expression of its time. It stands for the"
+        " columns event and occurred_at; a row gives one event for each time that it has.",
+        examples=[{"sent": "sent_at", "opened": "opened_at"}],
+    )
     columns: Annotated[Mapping[str, str], AfterValidator(FrozenMapping), PlainSerializer(dict)] = Field(
         description="Canonical column = SQL expression over one row of the file.",
         examples=[{"user_id": "CustomerID"}],
@@ -111,13 +118,34 @@ class Source(Section):
     )
     null_values: RawStrings = Field(("",), description="Texts in a csv that mean no value.")
 
+    @field_validator("events", mode="before")
+    @classmethod
+    def _events_are_of_messages(cls, events: object, info: ValidationInfo) -> object:
+        if not isinstance(events, Mapping) or "table" not in info.data:
+            return events
+        if info.data["table"] != "message_events":
+            raise fault("has a meaning for sources.message_events only", fix="drop events")
+        if not events:
+            raise fault("is empty", fix='write e.g. events = { sent = "sent_at", opened = "opened_at" }')
+        strange = [name for name in events if name not in MESSAGE_EVENTS]
+        unknown = [Fault((name,), events[name], "unknown event", suggest(name, MESSAGE_EVENTS)) for name in strange]
+        refuse([*unknown, *_malformed(events)])
+        return {name: text.strip() for name, text in events.items()}
+
     @field_validator("columns", mode="before")
     @classmethod
     def _columns_fit_the_table(cls, columns: object, info: ValidationInfo) -> object:
-        if not isinstance(columns, Mapping) or "table" not in info.data:
+        if not isinstance(columns, Mapping) or "table" not in info.data or "events" not in info.data:
             return columns
-        table = CANONICAL[info.data["table"]]
-        refuse([*_misnamed(columns, table), *_missing(columns, table), *_malformed(columns)])
+        table, is_wide = CANONICAL[info.data["table"]], info.data["events"] is not None
+        refuse(
+            (
+                *_misnamed(columns, table),
+                *_missing(columns, table, is_wide=is_wide),
+                *_told_twice(columns, is_wide=is_wide),
+                *_malformed(columns),
+            )
+        )
         return {name: text.strip() for name, text in columns.items()}
 
     @field_validator("where")
@@ -171,9 +199,16 @@ def _misnamed(columns: Mapping[str, object], table: CanonicalTable) -> Iterator[
             yield Fault((name,), text, f"unknown column of {table.name}", fix)
 
 
-def _missing(columns: Mapping[str, object], table: CanonicalTable) -> Iterator[Fault]:
+def _told_twice(columns: Mapping[str, object], *, is_wide: bool) -> Iterator[Fault]:
+    for name in UNPIVOTED if is_wide else ():
+        if name in columns:
+            fix = f"drop it where each event has a column of its own in events, else drop events and keep {name}"
+            yield Fault((name,), columns[name], "is told by events already", fix)
+
+
+def _missing(columns: Mapping[str, object], table: CanonicalTable, *, is_wide: bool) -> Iterator[Fault]:
     for name in table.required:
-        if name not in columns:
+        if name not in columns and not (is_wide and name in UNPIVOTED):
             fix = f'add {name} = "<SQL expression>" ({table.name} needs {", ".join(table.required)})'
             yield Fault((name,), None, "required column is missing", fix)
 

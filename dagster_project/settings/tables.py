@@ -11,6 +11,20 @@ from typing import Literal
 
 ColumnType = Literal["text", "timestamp", "date", "money", "float", "integer", "text_list"]
 
+# What can become of a message; any other word is refused row by row.
+MESSAGE_EVENTS = (
+    "sent",
+    "delivered",
+    "opened",
+    "clicked",
+    "converted",
+    "failed",
+    "bounced",
+    "unsubscribed",
+    "complained",
+)
+UNPIVOTED = ("event", "occurred_at")  # what a wide export of messages has no columns for
+
 ATTRIBUTE_NAME = re.compile(r"[a-z][a-z0-9_]*")
 RESERVED_NAMES = frozenset({"user_sk"})  # the store's own join key
 

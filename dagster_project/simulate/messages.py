@@ -71,8 +71,18 @@ class Fates:
     generation: Ints
 
 
-def draw_messages(lives: Lives, *, habits: Habits, campaign: Campaign, rng: np.random.Generator) -> pl.DataFrame:
-    """Return the canonical `message_events`. A click happens only on a truly active day, recorded or not."""
+def draw_messages(
+    lives: Lives,
+    *,
+    habits: Habits,
+    campaign: Campaign,
+    rng: np.random.Generator,
+    machine_rng: np.random.Generator,
+) -> pl.DataFrame:
+    """Return the canonical `message_events`. A click happens only on a truly active day, recorded or not.
+
+    The mail program of some users opens whatever arrives at once, as Apple's does: these opens tell nothing of them.
+    """
     renewed = renewed_days(lives, died_day=habits.leaving.endpoint_died_day[:, PUSH])
     sends = _draw_sends(habits=habits, campaign=campaign, rng=rng)
     dead, generation = _is_dead(sends, habits=habits, renewed=renewed)
@@ -80,7 +90,8 @@ def draw_messages(lives: Lives, *, habits: Habits, campaign: Campaign, rng: np.r
     sends, dead, generation = sends.where(kept), dead[kept], generation[kept]
     fates = _draw_fates(sends, lives, state=(dead, generation), habits=habits, rng=rng)
     opt_outs = _opt_outs(sends, habits=habits, rng=rng)
-    return _table(sends, fates, opt_outs, habits=habits, rng=rng)
+    prefetched = _is_prefetched(sends, fates, habits=habits, rng=machine_rng)
+    return _table(sends, fates, (opt_outs, prefetched), habits=habits, rng=rng)
 
 
 def endpoint_names(user: Ints, *, channel: Ints, generation: Ints) -> pl.Series:
@@ -199,10 +210,22 @@ def _opt_outs(sends: Sends, *, habits: Habits, rng: np.random.Generator) -> pl.D
     return pl.DataFrame({"position": position, "day": out_day[position], "complains": complains})
 
 
+def _is_prefetched(sends: Sends, fates: Fates, *, habits: Habits, rng: np.random.Generator) -> Flags:
+    """Return which messages a mail program opens as they arrive."""
+    has_program = rng.random(habits.leaving.reason.size) < habits.spec.machine_open_share
+    prefetched: Flags = fates.is_delivered & (sends.channel == EMAIL) & has_program[sends.user]
+    return prefetched
+
+
 def _table(
-    sends: Sends, fates: Fates, opt_outs: pl.DataFrame, *, habits: Habits, rng: np.random.Generator
+    sends: Sends,
+    fates: Fates,
+    besides: tuple[pl.DataFrame, Flags],
+    *,
+    habits: Habits,
+    rng: np.random.Generator,
 ) -> pl.DataFrame:
-    n = sends.user.size
+    n, (opt_outs, is_prefetched) = sends.user.size, besides
     every = np.arange(n)
     delivered, opened, clicked = (
         np.flatnonzero(flag) for flag in (fates.is_delivered, fates.is_opened, fates.is_clicked)
@@ -211,9 +234,13 @@ def _table(
     converted = clicked[rng.random(clicked.size) < 0.2]
     read_after = 60 + rng.exponential(3000, n).astype(np.int64)
     out = opt_outs["position"].to_numpy().astype(np.int64)
+    prefetched = np.flatnonzero(is_prefetched)
+    arrives_after = np.zeros(n, dtype=np.int64)
+    arrives_after[delivered] = rng.integers(1, 20, delivered.size)
     kinds = [
         (every, np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)),
-        (delivered, np.full(delivered.size, 1), rng.integers(1, 20, delivered.size)),
+        (delivered, np.full(delivered.size, 1), arrives_after[delivered]),
+        (prefetched, np.full(prefetched.size, 2), arrives_after[prefetched] + 1 + prefetched % 3),
         (opened, np.full(opened.size, 2), read_after[opened]),
         (clicked, np.full(clicked.size, 3), read_after[clicked] + 15),
         (converted, np.full(converted.size, 4), read_after[converted] + 600),

@@ -71,6 +71,7 @@ class WorldSpec:
     fatigue_send_factor: float = 4.0
     transient_failure_share: float = 0.012
     yearly_email_death_share: float = 0.03
+    machine_open_share: float = 0.3
     background_opt_out_share: float = 0.04
     purge_day: int = 450
     purge_share: float = 0.3

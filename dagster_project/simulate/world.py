@@ -39,8 +39,8 @@ def simulate_world(spec: WorldSpec) -> World:
     # A stream of chance for each part, so that a change in one leaves the others as they were.
     (
         people_rng, leaving_rng, lives_rng, campaign_rng, contract_rng, event_rng, message_rng, say_rng,
-        link_rng, consent_rng,
-    ) = (np.random.default_rng(s) for s in np.random.SeedSequence(spec.seed).spawn(10))  # fmt: skip
+        link_rng, consent_rng, machine_rng,
+    ) = (np.random.default_rng(s) for s in np.random.SeedSequence(spec.seed).spawn(11))  # fmt: skip
     people, leaving = draw_leaving(draw_people(spec, people_rng), spec=spec, rng=leaving_rng)
     clock = BusyClock(first_on=spec.first_on, n_days=spec.n_days, amplitude=spec.seasonal_amplitude)
     habits = Habits(people=people, leaving=leaving, spec=spec, clock=clock)
@@ -56,7 +56,9 @@ def simulate_world(spec: WorldSpec) -> World:
         "events": events_table(happenings.where(~lost), people=people, spec=spec),
         "users": users_table(people, spec=spec, has_person_key=_has_person_key(habits, people_rng)),
         "subscriptions": subscriptions,
-        "message_events": draw_messages(lives, habits=habits, campaign=campaign, rng=message_rng),
+        "message_events": draw_messages(
+            lives, habits=habits, campaign=campaign, rng=message_rng, machine_rng=machine_rng
+        ),
         "consents": draw_consents(habits=habits, rng=consent_rng),
         "feedback": draw_feedback(lives, habits=habits, rng=say_rng),
         "links": draw_links(people, spec=spec, rng=link_rng),

@@ -8,6 +8,7 @@ from workbench import MODELS, Workbench
 
 from dagster_project.errors import LakeError
 from dagster_project.lake.audit import AuditError
+from dagster_project.lake.build import DAYS_AT_ONCE, ROWS_AT_ONCE, in_chunks
 from dagster_project.lake.sql_model import parse_test
 
 DAY = date(2024, 1, 2)
@@ -70,3 +71,18 @@ def test_a_night_before_all_events_and_one_after_them_can_be_made(built: Workben
 
     assert built.lake.read("marts.users", key="2020-01-01").is_empty()
     assert built.lake.read("marts.user_features", key="2030-01-01")["silence_days"].to_list() == [2191, 2192]
+
+
+def test_days_are_made_together_until_they_are_too_many_or_their_rows_are() -> None:
+    days = [str(DAY.replace(month=1 + n // 28, day=1 + n % 28)) for n in range(DAYS_AT_ONCE + 1)]
+    half = ROWS_AT_ONCE // 2
+
+    assert [len(chunk) for chunk in in_chunks(days, n_rows={})] == [DAYS_AT_ONCE, 1]
+    assert in_chunks(days[:4], n_rows=dict.fromkeys(days, half)) == [days[:2], days[2:4]]
+    assert in_chunks(days[:3], n_rows={days[1]: 9 * half}) == [days[:1], days[1:2], days[2:3]]
+    assert in_chunks([], n_rows={}) == []
+
+
+def test_the_rows_of_a_day_are_those_that_arrived_and_were_kept(built: Workbench) -> None:
+    assert built.arrivals.n_rows("ingest.events") == {"2024-01-01": 1, "2024-01-02": 1}
+    assert built.arrivals.n_rows("ingest.user_keys") == {}

@@ -74,6 +74,7 @@ def test_the_version_changes_with_the_query_not_with_its_layout(tmp_path: Path) 
         ("group by user_sk", "group by user_sk; select 1", "not exactly one select"),
         ("with days as", "drop table x; with days as", "not exactly one select"),
         ("group by user_sk", "group by (", "silences.sql"),
+        ("-- params:", "-- lookback:   2 days\n-- params:", "lookback '2 days'"),
     ],
 )
 def test_a_header_and_a_query_that_disagree_are_refused(tmp_path: Path, old: str, new: str, problem: str) -> None:

@@ -97,3 +97,47 @@ def test_the_eight_tables_are_those_of_the_design():
     assert all(table.columns[table.time_column].type == "timestamp" for table in CANONICAL.values())
     assert CANONICAL["consents"].columns["categories"].type == "text_list"
     assert CANONICAL["events"].columns["amount"].type == "money"
+
+
+WIDE = "user_id = 'id', message_id = 'm', channel = \"'email'\""
+
+
+def _messages(lines: str, *, columns: str = WIDE) -> str:
+    return _events("") + f'[sources.message_events]\npath = "m.csv"\ncolumns = {{ {columns} }}\n{lines}\n'
+
+
+def test_a_wide_export_of_messages_names_the_time_of_each_event(load):
+    source = load(_messages("events = { sent = ' sent_at ', opened = 'opened_at' }")).sources.message_events
+
+    assert dict(source.events) == {"sent": "sent_at", "opened": "opened_at"}
+
+
+@pytest.mark.parametrize(
+    ("columns", "lines", "problem", "fix"),
+    [
+        (WIDE, "events = { open = 'x' }", 'events.open = "x": unknown event', "did you mean opened"),
+        (WIDE, "events = {}", "is empty", "sent_at"),
+        (WIDE, "events = { sent = 'count(x)' }", "holds an aggregate", "one expression"),
+        (f"{WIDE}, event = 'e'", "events = { sent = 'x' }", "columns.event", "drop it"),
+        (f"{WIDE}, occurred_at = 'e'", "events = { sent = 'x' }", "is told by events already", "drop it"),
+    ],
+)
+def test_events_that_cannot_be_are_refused(refused, columns, lines, problem, fix):
+    problems, fixes = refused(_messages(lines, columns=columns))
+    assert len(problems) == 1
+    assert problem in problems[0]
+    assert fix in fixes[0]
+
+
+def test_neither_form_of_messages_is_refused(refused):
+    problems, _ = refused(_messages(""))
+    assert [problem.split(": ")[1] for problem in problems] == [
+        "sources.message_events.columns.event",
+        "sources.message_events.columns.occurred_at",
+    ]
+
+
+def test_events_are_for_messages_only(refused):
+    problems, _ = refused(_events("events = { sent = 'x' }"))
+    assert len(problems) == 1
+    assert "has a meaning for sources.message_events only" in problems[0]

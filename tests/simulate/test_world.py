@@ -273,3 +273,19 @@ def test_whoever_is_away_for_a_dead_endpoint_still_has_one(world: World) -> None
     still = world.truth["endpoints"].filter(pl.col("token_died_on").is_not_null(), pl.col("token_renewed_on").is_null())
     assert dead.height > 30
     assert dead.join(still, on="user_id", how="anti").height == 0
+
+
+def test_machine_opens_come_as_the_mail_arrives_and_leave_all_else_as_it_was() -> None:
+    plain, fetched = (
+        simulate_world(WorldSpec(n_users=400, seed=5, machine_open_share=share)).tables for share in (0.0, 0.5)
+    )
+
+    more = fetched["message_events"].join(
+        plain["message_events"], on=["message_id", "event", "occurred_at"], how="anti"
+    )
+
+    assert more["event"].unique().to_list() == ["opened"]
+    assert more["channel"].unique().to_list() == ["email"]
+    assert fetched["message_events"].height == plain["message_events"].height + more.height
+    assert more.height > 100
+    assert all(fetched[name].equals(plain[name]) for name in plain if name != "message_events")

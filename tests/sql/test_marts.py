@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -107,26 +107,6 @@ def test_windows_of_a_user(run: Run) -> None:
         "n_categories_180d": 4,
         "n_weekend_days_180d": 1,  # Monday 10 June, Saturday 1 June, Tuesday 2 April
     }
-
-
-def test_messages_of_a_user(run: Run) -> None:
-    def event(name: str, n: int, day: int) -> dict[str, Any]:
-        moment = datetime.combine(date(2024, 6, day), datetime.min.time())
-        return {
-            "user_sk": 1,
-            "channel": "email",
-            "event": name,
-            "occurred_at": moment,
-            "n_events": n,
-            "n_events_90d": n,
-        }
-
-    events = [event("sent", 4, 1), event("delivered", 3, 1), event("opened", 2, 3), event("clicked", 1, 5)]
-    events += [event("bounced", 1, 9), event("unsubscribed", 1, 9)]
-
-    made = run("marts.user_messages", {"marts.channel_events": events}, as_of=AS_OF)
-
-    assert made.rows() == [(1, 4, 3, 2, 1, 1, 1, date(2024, 6, 5))]
 
 
 def test_links_count_each_other_user_once_and_never_the_user(run: Run) -> None:
@@ -240,24 +220,3 @@ def test_daily_activity_of_half_a_year(run: Run) -> None:
     made = run("marts.daily_activity", {"intermediate.user_days": days}, as_of=AS_OF)
 
     assert made.rows() == [(AS_OF - timedelta(days=179), 1, 1, 2, None), (AS_OF, 2, 1, 3, 3.0)]
-
-
-def test_the_newest_event_of_each_kind_on_a_channel(run: Run) -> None:
-    def message(age_days: int, event: str, code: str | None, hour: int = 0) -> dict[str, Any]:
-        moment = datetime.combine(AS_OF - timedelta(days=age_days), datetime.min.time()) + timedelta(hours=hour)
-        fixed = {"user_sk": 1, "channel": "email", "message_id": "m", "row_hash": hour}
-        return {**fixed, "event": event, "code": code, "occurred_at": moment, "dt": moment.date()}
-
-    sent = [
-        message(90, "sent", None),
-        message(89, "sent", None),
-        message(3, "bounced", "550"),
-        message(3, "bounced", "421", 5),
-    ]
-
-    made = run("marts.channel_events", {"staging.message_events": sent}, as_of=AS_OF)
-
-    assert made.select("event", "code", "n_events", "n_events_90d").rows() == [
-        ("bounced", "421", 2, 2),
-        ("sent", None, 2, 1),
-    ]
