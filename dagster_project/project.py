@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from functools import cached_property
+from functools import cache, cached_property
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -125,6 +126,7 @@ class Project:
             "core_events": list(core or NO_EVENT_TYPE),
             "counts_all": core is None,
             "timezone": self.settings.timezone,
+            "zones": list(zone_names()),
             **values,
         }
         return Builder(self.lake, self.models, self.arrivals, bound, self.connect)
@@ -402,3 +404,9 @@ def before_first_event(as_of: date, first: date) -> DataQualityError:
     return DataQualityError(
         f"as_of {as_of} is before the first event, which is of {first}", fix=f"choose a night from {first} on"
     )
+
+
+@cache
+def zone_names() -> tuple[str, ...]:
+    """The names of all zones of the IANA database, as the package tzdata carries it: the same on every machine."""
+    return tuple(sorted(files("tzdata").joinpath("zones").read_text("utf-8").split()))
