@@ -7,6 +7,7 @@ import numpy.typing as npt
 import polars as pl
 
 from dagster_project.reach.curves import Floats, fit_curves, resampled
+from dagster_project.reach.fatigue import exact_sum
 
 ALL_STAGES = "all"
 ACTIVITY_BANDS = (1, 4, 12)  # active days of the 28 before: none, 1 to 3, 4 to 11, more
@@ -139,7 +140,12 @@ def _count(weeks: pl.DataFrame, choices: SaturationChoices) -> _Counts:
             pl.col("is_response", "n_opt_outs", "n_uninstalls").cast(pl.Float64),
         )
         .group_by("group", "stage", "stratum", "dose")
-        .agg(pl.len().cast(pl.Float64), pl.col("is_response", "n_opt_outs", "n_uninstalls").sum())
+        .agg(
+            pl.len().cast(pl.Float64),
+            pl.col("is_response").sum(),
+            exact_sum("n_opt_outs").alias("n_opt_outs"),
+            exact_sum("n_uninstalls").alias("n_uninstalls"),
+        )
         .sort("group", "stage", "stratum", "dose")
     )
     at = tuple(cells[axis].to_numpy() for axis in ("group", "stage", "stratum", "dose"))
