@@ -1,4 +1,4 @@
--- One row per user and window of a past week, of users with a message in the last 174 days: messages, then activity.
+-- One row per user and one of up to five past weeks, of users with a message: the messages, then the activity.
 --
 -- grain:      user_sk, window_index
 -- partition:  as_of
@@ -7,10 +7,10 @@
 --   $window_days (integer): length of the horizon
 -- tests:
 --   not_null user_sk, window_index, cutoff_on, n_arrived_7d, n_arrived_28d; unique user_sk, window_index;
---   n_arrived_7d <= n_arrived_28d; n_irrelevant_7d <= n_arrived_7d; window_index between 0 and 5
+--   n_arrived_7d <= n_arrived_28d; n_irrelevant_7d <= n_arrived_7d; window_index between 0 and 4
 -- columns:
 --   user_sk: the user's key inside the store
---   window_index: 0 is the newest; each begins 28 days before the one after it
+--   window_index: 0 is the newest
 --   cutoff_on (date): the day before the week begins
 --   n_arrived_7d (messages): of the week, neither failed nor bounced
 --   n_arrived_28d (messages): of the 28 days that end with the week
@@ -21,8 +21,9 @@
 --   back_after_days (days): from the week's last day to the next active day, if within the horizon; else null
 --   is_closed: whether the whole horizon after the week is over
 --
--- Six weeks, four weeks apart: cutoff_on is $as_of - 14 - 28 * window_index. Nobody clicks a content that has arrived
--- at least 50 times in 180 days without a click. Days of messages are in UTC, active days in the business zone.
+-- The first weeks of months, for cutoff_on is a month's end, whose states are kept. The newest week has 7 days after
+-- it, the oldest no message older than 180 days. Nobody clicks a content that has arrived at least 50 times in 180
+-- days without a click. Days of messages are in UTC, active days in the business zone.
 
 with messages as (
     select
@@ -43,13 +44,27 @@ dull_contents as (
     having count(*) >= 50 and count(clicked_at) = 0
 ),
 
+month_ends as (
+    select
+        months.window_index,
+        cast(
+            cast(
+                date_trunc('month', cast($as_of - interval 13 day as date))
+                - months.window_index * interval 1 month as date
+            )
+            - interval 1 day as date
+        ) as cutoff_on
+    from (values (0), (1), (2), (3), (4)) as months (window_index)
+),
+
 windows as (
     select
-        starts.window_index,
-        28 * starts.window_index as newest_age,
-        28 * starts.window_index + 7 - $window_days as horizon_age,
-        cast($as_of - (14 + 28 * starts.window_index) * interval 1 day as date) as cutoff_on
-    from (values (0), (1), (2), (3), (4), (5)) as starts (window_index)
+        window_index,
+        cutoff_on,
+        date_diff('day', cutoff_on, $as_of) - 14 as newest_age,
+        date_diff('day', cutoff_on, $as_of) - 7 - $window_days as horizon_age
+    from month_ends
+    where date_diff('day', cutoff_on, $as_of) + 21 <= 180
 ),
 
 sent as (
@@ -80,7 +95,7 @@ sent as (
 written_to as (
     select distinct user_sk
     from messages
-    where age_days >= 7 and age_days < 175
+    where age_days >= 7
 ),
 
 days as (
@@ -88,7 +103,7 @@ days as (
         user_sk,
         date_diff('day', dt, $as_of) as age_days
     from intermediate.user_days
-    where n_core_events > 0 and dt > cast($as_of - interval 182 day as date)
+    where n_core_events > 0 and dt > cast($as_of - interval 190 day as date)
 ),
 
 active as (

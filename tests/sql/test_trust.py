@@ -9,7 +9,7 @@ import pytest
 
 Run = Callable[..., pl.DataFrame]
 Row = dict[str, Any]
-AS_OF = date(2024, 6, 30)
+AS_OF = date(2024, 7, 14)  # fourteen days after a month's end
 
 
 def moment(age_days: int) -> datetime:
@@ -76,13 +76,17 @@ def test_the_newest_week_ends_seven_days_before_the_night(run: Run) -> None:
     assert (newest["n_arrived_7d"], newest["n_arrived_28d"]) == (2, 4)
     assert (newest["n_active_days_before"], newest["n_active_days_after"]) == (2, 2)
     assert (newest["back_after_days"], newest["is_closed"]) == (1, False)
-    assert made["n_arrived_28d"].to_list() == [4, 1, 0, 0, 0, 0]
-    assert made["is_closed"].to_list() == [False, True, True, True, True, True]
+    assert made["n_arrived_28d"].to_list() == [4, 0, 0, 0, 0]
+    assert made["is_closed"].to_list() == [False, True, True, True, True]
+    assert made["cutoff_on"].to_list()[1:] == [
+        date(2024, 5, 31),
+        date(2024, 4, 30),
+        date(2024, 3, 31),
+        date(2024, 2, 29),
+    ]
 
 
-@pytest.mark.parametrize(
-    ("horizon", "back"), [(29, [2, None, None, None, None, None]), (30, [2, 30, None, None, None, None])]
-)
+@pytest.mark.parametrize(("horizon", "back"), [(31, [2, None, None, None, None]), (32, [2, 32, None, None, None])])
 def test_a_return_after_the_horizon_is_none(run: Run, horizon: int, back: list[int | None]) -> None:
     made = windows(run, [message("a", 35, "delivered")], [active(5)], horizon=horizon)
 
