@@ -8,7 +8,6 @@ from dagster_project.intervals import wilson_interval
 WINDOW_HOURS = 72  # a long weekend: harm later than that is charged to nobody
 HALF_LIFE_HOURS = 24  # of two messages a day apart the later bears twice the charge; an opinion
 SAME_WORD_HOURS = 24  # a withdrawal so soon after an opt-out from within a message is the same word said twice
-REMOVAL_EVENTS = ("app_removed", "app_uninstalled", "app_uninstall", "uninstall", "uninstalled", "app_remove")
 REMOVED_CODES = ("unregistered",)  # APNs: the token is inactive for the topic; FCM v1: the app was unregistered
 WITHDRAWN = ("withdrawn", "revoked", "opted_out", "unsubscribed", "denied", "refused")
 
@@ -51,7 +50,7 @@ def find_harms(
     """user_sk, kind (opt_out, complaint, uninstall), channel?, message_id? (said from within it), happened_at.
 
     `messages`: user_sk, channel, message_id, failed_at, code, unsubscribed_at, complained_at. `consents`:
-    user_sk, channel, status, changed_at. `removals`: user_sk, occurred_at of events in REMOVAL_EVENTS.
+    user_sk, channel, status, changed_at. `removals`: marts.app_removals.
     `last_active`: user_sk, last_on. One uninstall per user, the first; a token refused with REMOVED_CODES is one
     only if no day of activity followed. Nothing may be dated after the night.
     """

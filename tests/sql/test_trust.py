@@ -182,3 +182,20 @@ def test_outcomes_by_platform_code_and_whether_who_clicked_stayed(run: Run) -> N
         ],
         key=str,
     )
+
+
+def test_the_first_removal_of_the_app_counts_whatever_its_case(run: Run) -> None:
+    def happened(event_type: str, age_days: int, user: int = 1) -> Row:
+        at = moment(age_days)
+        return {"user_sk": user, "event_type": event_type, "occurred_at": at, "dt": at.date(), "row_hash": age_days}
+
+    rows = [
+        happened("App_Remove", 5),
+        happened("uninstalled", 3),
+        happened("uninstall", 180, user=2),
+        happened("app_removal_survey", 4, user=3),
+    ]
+
+    made = run("marts.app_removals", {"staging.events": rows}, as_of=AS_OF)
+
+    assert made.rows() == [(1, moment(5))]
