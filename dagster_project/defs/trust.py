@@ -38,13 +38,15 @@ from dagster_project.reach.trust_tables import (
 )
 
 WINDOWS = (7, 28)
+CHARGED_DAYS = 177  # the messages of 180 days are at hand, and harm looks back three
 QUIET_DAYS = 90  # of messages whose hour is looked at; older ones say little of how we behave now
 
 
 def make_pressure(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]:
     """Curves of response against messages, harm by kind of message, and the damage account."""
     horizon_days, seed = project.rules(as_of).horizon_days, project.settings.seed
-    charges = charge_harms(arrived(project, as_of), harms(project, as_of))
+    told = harms(project, as_of).filter(pl.col("happened_at").dt.date() > as_of - timedelta(days=CHARGED_DAYS))
+    charges = charge_harms(arrived(project, as_of), told)
     weeks = weeks_of_users(project, as_of, charges=charges, horizon_days=horizon_days)
     saturation = pl.concat(
         fit_saturation(
