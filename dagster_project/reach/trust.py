@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from dagster_project.reach.saturation import ALL_STAGES
+from dagster_project.reach.saturation import ALL_STAGES, max_per_week
 
 WEIGHTS = {"attention": 0.6, "delivery": 0.2, "conduct": 0.2}
 """What each side of the record counts; an opinion, the user's own acts before our faults."""
@@ -30,6 +30,7 @@ TRUST_SCHEMA = pl.Schema(
         "n_messages_180d": pl.Int64,
         "n_messages_90d": pl.Int64,
         "pressure_per_week": pl.Float64,
+        "max_per_week": pl.Int32,
         "fatigue_probability": pl.Float64,
         "is_prior": pl.Boolean,
         "explanation": pl.String,
@@ -53,7 +54,7 @@ def trust_of_users(users: pl.DataFrame, records: pl.DataFrame, saturation: pl.Da
     share neither repeated nor sent in quiet hours. Rates are drawn to the population's (beta-binomial). The index
     is permission × the weighted mean of the others. Without a message the user has the population's, and
     `is_prior`. fatigue_probability: opt-out or removal of the app charged to one more message in the next week, by
-    `saturation` for the stage; null where nothing is known of it.
+    `saturation` for the stage; null where nothing is known of it, like max_per_week, the stage's recommended maximum.
     """
     parts = _by_user(records)
     joined = users.select("user_sk", "user_id", "stage").join(parts, on="user_sk", how="left").sort("user_id")
@@ -75,7 +76,7 @@ def trust_of_users(users: pl.DataFrame, records: pl.DataFrame, saturation: pl.Da
         (pl.col("n_sent").fill_null(0) == 0).alias("is_prior"),
     )
     return (
-        _with_fatigue(made, saturation)
+        _with_cap(_with_fatigue(made, saturation), max_per_week(saturation))
         .with_columns(_explanation().alias("explanation"))
         .select(TRUST_SCHEMA.names())
         .cast(TRUST_SCHEMA)
@@ -181,6 +182,12 @@ def _with_fatigue(made: pl.DataFrame, saturation: pl.DataFrame) -> pl.DataFrame:
         .join(of_all, on="n_messages", how="left")
         .with_columns(pl.coalesce("harm", "harm_of_all").clip(0, 1).round(DECIMALS).alias("fatigue_probability"))
     )
+
+
+def _with_cap(made: pl.DataFrame, caps: pl.DataFrame) -> pl.DataFrame:
+    of_all = caps.filter(pl.col("stage") == ALL_STAGES)["max_per_week"].to_list()
+    usual = pl.lit(of_all[0] if of_all else None, dtype=pl.Int32)
+    return made.join(caps, on="stage", how="left").with_columns(pl.col("max_per_week").fill_null(usual))
 
 
 def _explanation() -> pl.Expr:

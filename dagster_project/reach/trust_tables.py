@@ -116,6 +116,7 @@ columns:
   n_messages_180d (messages): sent in 180 days
   n_messages_90d (messages): sent in 90 days
   pressure_per_week (messages): sent in 28 days, per week
+  max_per_week (messages): recommended maximum of the user's stage, from reach.saturation; null if not known
   fatigue_probability (0 to 1): opt-out or removal that goes with one more message this week; null if not known
   is_prior: no message in 180 days; the population's record stands in
   explanation: the record in one sentence

@@ -89,7 +89,7 @@ def test_without_a_message_the_index_is_the_populations_and_says_so() -> None:
     silent = made.filter(pl.col("user_id") == "c").row(0, named=True)
     assert (silent["is_prior"], silent["trust_index"], silent["n_messages_90d"]) == (True, pytest.approx(0.7), 0)
     assert silent["explanation"] == "No message in 180 days: the index is what the population's record suggests."
-    assert silent["fatigue_probability"] is None
+    assert (silent["fatigue_probability"], silent["max_per_week"]) == (None, None)
 
 
 def test_nobody_was_ever_written_to() -> None:
@@ -107,6 +107,7 @@ def test_fatigue_is_that_of_one_more_message_in_the_stage() -> None:
         [
             dict.fromkeys(SATURATION_SCHEMA)
             | {"stage": stage, "window_days": 7, "n_messages": m, "opt_out_share": q, "uninstall_share": 0.0}
+            | {"max_per_week": 3 if stage == "active" else 1}
             for stage, m, q in steps
         ],
         schema=SATURATION_SCHEMA,
@@ -115,6 +116,7 @@ def test_fatigue_is_that_of_one_more_message_in_the_stage() -> None:
     made = trust_of_users(USERS, records(record(1, 4, 1, n_sent_7d=1), record(2, 4, 1, n_sent_7d=9)), curve)
 
     assert made.select("user_id", "fatigue_probability").rows() == [("a", 0.05), ("b", 0.03), ("c", 0.01)]
+    assert made["max_per_week"].to_list() == [1, 3, 3]  # the stage of the first has no row of its own
 
 
 some_record = st.fixed_dictionaries(
