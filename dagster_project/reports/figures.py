@@ -29,11 +29,6 @@ INK = "#374151"
 SANKEY_ROW_PX = 20
 SANKEY_MARGIN_PX = 14
 FIRST_SEEN_COLOUR = "#b6bec9"
-# Two short lines per tick fit a phone, where plotly would otherwise turn the labels.
-DATE_TICKS = [
-    {"dtickrange": [None, "M1"], "value": "%-d %b\n%Y"},
-    {"dtickrange": ["M1", None], "value": "%b\n%Y"},
-]
 
 
 def stage_bars(stages: pl.DataFrame) -> go.Figure:
@@ -172,7 +167,12 @@ def activity_line(daily: pl.DataFrame) -> go.Figure:
             line={"color": ACCENT, "width": 2.5},
             hoverinfo="skip",
         )
-    figure.update_xaxes(type="date", showgrid=False, nticks=7, tickangle=0, tickformatstops=DATE_TICKS)
+    # Two short lines per tick fit a phone, where plotly would otherwise turn the labels.
+    ticks = [
+        {"dtickrange": [None, "M1"], "value": "%-d %b\n%Y"},
+        {"dtickrange": ["M1", None], "value": "%b\n%Y"},
+    ]
+    figure.update_xaxes(type="date", showgrid=False, nticks=7, tickangle=0, tickformatstops=ticks)
     figure.update_xaxes(hoverformat="%Y-%m-%d")
     figure.update_yaxes(title_text="users", rangemode="tozero")
     return figure

@@ -165,7 +165,8 @@ def index_lines(weeks: pl.DataFrame) -> go.Figure:
             line={"color": colour if is_index else translucent(colour, 0.6), "width": 3 if is_index else 1.5},
             hovertemplate=f"{words(part)}, week of %{{x}}: %{{y:.3f}}<extra></extra>",
         )
-    figure.update_xaxes(type="date", showgrid=False, nticks=7, tickangle=0, tickformatstops=figures.DATE_TICKS)
+    # Half a year has six or seven months, whose names over their years fit a phone.
+    figure.update_xaxes(type="date", showgrid=False, dtick="M1", tickformat="%b\n%Y", tickangle=0)
     figure.update_xaxes(hoverformat="%Y-%m-%d")
     figure.update_yaxes(title_text="0 to 1, higher is better", range=[0, 1.03], nticks=6)
     return figure
