@@ -194,9 +194,7 @@ def failure_bars(delivery: pl.DataFrame) -> go.Figure:
             )
     figure.update_layout(barmode="stack")
     figure.update_yaxes(categoryorder="array", categoryarray=places[::-1], showgrid=False, ticksuffix=" ")
-    figure.update_xaxes(
-        title_text="share of messages that did not arrive", tickformat=".0%", rangemode="tozero", nticks=6
-    )
+    figure.update_xaxes(title_text="share that did not arrive", tickformat=".0%", rangemode="tozero", nticks=6)
     return figure
 
 
