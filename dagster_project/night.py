@@ -16,8 +16,10 @@ from dagster_project.errors import LakeError
 from dagster_project.ingest.quality import quality_counts, quarantine_reasons
 from dagster_project.lake.store import fingerprint
 from dagster_project.project import Project
+from dagster_project.reach.saturation import max_per_week
 from dagster_project.reports import ReportContent, render_report, write_plotly_js
 from dagster_project.reports.messages import message_metrics
+from dagster_project.reports.trust import TrustContent
 from dagster_project.settings import CANONICAL, settings_hash
 from dagster_project.settings.tables import SWITCHED_OFF
 
@@ -106,6 +108,7 @@ def metrics(night: Night, quality: pl.DataFrame) -> dict[str, Any]:
         },
         "contracts": json.loads(night.table("models.contract_verdicts")["metrics"][0]),
         "drift": json.loads(verdict["drift"]),
+        "trust": trust_metrics(night),
         "freshness": asdict(night.project.freshness(night.as_of)),
         "outages": night.table("outages.outages").to_dicts(),
         "data_quality": quality.to_dicts(),
@@ -212,6 +215,7 @@ def report_content(night: Night, quality: pl.DataFrame) -> ReportContent:
         strategies=by_strategy(contacts, titles={s.id: s.title for s in project.catalogue.strategies}),
         arms=arms(contacts, n_held_out=holdout.height),
         suppressed_counts=suppressed.group_by("rule_id", "citation").len("n_users").sort("rule_id", "citation"),
+        trust=trust_content(night),
         quality=quality,
         quarantine_reasons=quarantine_reasons(project.quarantine(), as_of=as_of),
         message_quality=night.table("marts.message_quality"),
@@ -220,6 +224,37 @@ def report_content(night: Night, quality: pl.DataFrame) -> ReportContent:
             f"{name}: without it {SWITCHED_OFF[name]}" for name in CANONICAL if name not in project.sources
         ),
     )
+
+
+def trust_content(night: Night) -> TrustContent:
+    """What the section on trust shows."""
+    of_users = night.table("reach.trust")
+    return TrustContent(
+        weeks=night.table("reach.trust_weeks"),
+        delivery=night.table("reach.delivery"),
+        funnel=night.table("reach.trust_funnel"),
+        saturation=night.table("reach.saturation"),
+        harm=night.table("reach.harm_charges"),
+        damage=night.table("reach.damage"),
+        n_users=of_users.height,
+        n_prior=int(of_users["is_prior"].sum()),
+        mean_index=float(of_users["trust_index"].to_numpy().mean()) if of_users.height else None,
+    )
+
+
+def trust_metrics(night: Night) -> dict[str, Any]:
+    """The figures of trust for metrics.json: nothing per user."""
+    of_users, weeks = night.table("reach.trust"), night.table("reach.trust_weeks")
+    return {
+        "mean_index": float(of_users["trust_index"].to_numpy().mean()) if of_users.height else None,
+        "n_users": of_users.height,
+        "n_without_message": int(of_users["is_prior"].sum()),
+        "newest_week": weeks.row(-1, named=True) if weeks.height else None,
+        "max_per_week": dict(max_per_week(night.table("reach.saturation")).iter_rows()),
+        "funnel": night.table("reach.trust_funnel").to_dicts(),
+        "damage": night.table("reach.damage").to_dicts(),
+        "harm": night.table("reach.harm_charges").to_dicts(),
+    }
 
 
 def notes(night: Night) -> tuple[str, ...]:

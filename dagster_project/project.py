@@ -154,6 +154,10 @@ class Project:
         """A table that the night `as_of` has made."""
         return self.lake.read(table, key=as_of.isoformat())
 
+    def scan(self, table: str, *, as_of: date) -> pl.LazyFrame:
+        """A table that the night `as_of` has made, of which only what is asked for gets read."""
+        return pl.scan_parquet(self.lake.path(table, as_of.isoformat()), glob=False)
+
     def write(self, table: str, made: pl.DataFrame, *, as_of: date) -> None:
         """Put a table of a night in place. Tables of functions are made anew in every run of their night."""
         self.lake.write(table, made, key=as_of.isoformat(), fingerprint="made by a function")

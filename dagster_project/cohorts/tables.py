@@ -87,7 +87,7 @@ columns:
   relapse_probability (0 to 1): of a returned user to leave again within two horizons; null for others
   reason: why the user left; null until it is worked out
   reason_confidence (0 to 1): of the reason
-  trust_index: how much the user still lets us in; null until it is worked out
+  trust_index (0 to 1): how much the user still lets us in, by the record of our messages; see docs/trust.md
   reachable_channels: channels that may be used, separated by commas
   strategy_id: what to do
   channel: where

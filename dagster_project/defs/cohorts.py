@@ -21,6 +21,7 @@ from dagster_project.models.tables import SCORES, VERDICTS
 from dagster_project.models.wording import in_plain_order, in_words
 from dagster_project.project import Project
 from dagster_project.reach.tables import CONTACT_POINTS
+from dagster_project.reach.trust_tables import TRUST
 from dagster_project.strategy.tables import EXPORTED, HOLDOUT
 
 REFERENCE_ROWS = 20_000  # enough to tell what is typical; more only cost time
@@ -44,7 +45,8 @@ def make_explanations(project: Project, as_of: date) -> pl.DataFrame:
 
 def make_cohorts(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]:
     """The ranked list and the table of everybody."""
-    candidates = project.candidates(as_of)
+    trust = project.read("reach.trust", as_of=as_of).select("user_sk", "trust_index")
+    candidates = project.candidates(as_of).join(trust, on="user_sk", how="left", maintain_order="left")
     contacts = rank_cohorts(
         project.read("strategy.exported", as_of=as_of),
         candidates,
@@ -70,5 +72,5 @@ def cohorts() -> dg.Definitions:
         make_explanations,
         reads=[EXPORTED, STAGES, VERDICTS, "marts.user_features"],
     )
-    lists = frame_assets([CONTACTS, USERS], make_cohorts, reads=[*reads, EXPLANATIONS])
+    lists = frame_assets([CONTACTS, USERS], make_cohorts, reads=[*reads, TRUST, EXPLANATIONS])
     return dg.Definitions(assets=[explained, lists])

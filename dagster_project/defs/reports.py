@@ -18,6 +18,7 @@ from dagster_project.night import publish_night
 from dagster_project.outages import tables as outage_tables
 from dagster_project.project import Project
 from dagster_project.reach import tables as reach_tables
+from dagster_project.reach import trust_tables
 from dagster_project.strategy import tables as strategy_tables
 
 FILES = "reports.night_files"
@@ -32,6 +33,7 @@ FRAME_TABLES: tuple[Documented, ...] = (
     reach_tables.ENDPOINTS,
     reach_tables.FAILURE_CODES,
     reach_tables.CONTACT_POINTS,
+    *trust_tables.TABLES,
     strategy_tables.EXPORTED,
     strategy_tables.HOLDOUT,
     strategy_tables.SUPPRESSED,
@@ -81,6 +83,8 @@ def is_newest_night(lake: Lake, as_of: date) -> bool:
             "marts.daily_activity",
             "marts.message_quality",
             "reach.failure_codes",
+            "reach.damage",
+            "reach.trust_funnel",
             "staging.quarantine",
         )
     ],

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from dagster_project.reports.trust import TrustContent
+
 
 @dataclass(frozen=True, kw_only=True)
 class ReportContent:
@@ -69,6 +71,9 @@ class ReportContent:
     """arm, n_users."""
     suppressed_counts: pl.DataFrame | None = None
     """rule_id, n_users, citation."""
+
+    trust: TrustContent | None = None
+    """What the section on trust shows."""
 
     quality: pl.DataFrame | None = None
     """table, n_files, n_rows_read, n_kept, n_duplicates, n_anonymous, n_filtered, n_quarantined."""

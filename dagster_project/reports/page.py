@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
-from dagster_project.reports import figures, outages, sentences, summaries, tables
+from dagster_project.reports import figures, outages, sentences, summaries, tables, trust
 from dagster_project.reports import formatting as fmt
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ GLOSSARY = (
         "expected profit",
         "What contacting a user is expected to earn beyond leaving them alone, costs taken off.",
     ),
+    ("trust index", "What a user's own record says of how much they still let us in; 0 to 1."),
+    ("user-week", "One week of one user; its stage is that of the day before."),
     ("AUC", "Chance that a user who returns is ranked above one who does not; 0.5 is a coin."),
     ("log loss, Brier", "How far the probabilities are from what happened; lower is better."),
     ("calibration error", "Mean distance between predicted and observed shares; 0 is honest."),
@@ -92,6 +94,7 @@ def render_report(content: ReportContent, *, plotly_js: Literal["shared", "inlin
         leads=_leads(content),
         outages=_outages(content),
         messages=message_tables(content),
+        trust=_trust(content),
         glossary=GLOSSARY,
         script_path=f"../{SHARED_SCRIPT}",
         # The library is trusted and holds no "</script"; a test keeps watch over that.
@@ -236,6 +239,19 @@ def _outages(content: ReportContent) -> dict[str, object] | None:
         "lead": outages.about_outages(content.outages),
         "table": outages.outage_table(content.outages),
         "pictures": [_picture(name, figure, lead, kind=kind) for name, lead, figure in pictured],
+    }
+
+
+def _trust(content: ReportContent) -> dict[str, Any]:
+    shown = content.trust
+    if shown is None:
+        return {"pictures": [], "tables": [], "said": [], "lead": ""}
+    drawn = trust.drawings(shown)
+    return {
+        "lead": trust.about_users(shown),
+        "pictures": [_picture(one.name, one.figure, one.lead, kind=one.kind) for one in drawn],
+        "tables": trust.tables(shown, currency=content.currency) if drawn else [],
+        "said": shown.damage["explanation"].to_list() if drawn else [],
     }
 
 

@@ -175,3 +175,16 @@ def test_the_warehouse_is_whole_and_explains_itself(past: Company) -> None:
 
 def test_fresh_data_raise_no_warning(past: Company) -> None:
     assert past.metrics(NIGHT)["freshness"] == {"days_behind": 0, "newest_on": "2024-06-09", "usual_days": 1}
+
+
+def test_every_user_has_a_trust_index_and_the_night_tells_of_trust(past: Company) -> None:
+    index = past.users(NIGHT)["trust_index"]
+    trust = past.metrics(NIGHT)["trust"]
+
+    assert index.null_count() == 0
+    assert index.is_between(0, 1).all()
+    assert isinstance(trust, dict)
+    assert 0 < trust["mean_index"] < 1
+    assert [row["cause"] for row in trust["damage"]] == ["failed_delivery", "over_messaging", "irrelevance"]
+    assert min(trust["max_per_week"].values()) >= 1
+    assert trust["newest_week"]["week_end"] > NIGHT.isoformat()

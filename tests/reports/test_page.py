@@ -20,6 +20,7 @@ SECTIONS = [
     "Tonight&#39;s list",
     "Held out and suppressed",
     "Messages",
+    "Do they still let us in",
     "Data quality",
     "What is missing",
 ]
