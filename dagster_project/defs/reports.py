@@ -34,6 +34,7 @@ FRAME_TABLES: tuple[Documented, ...] = (
     reach_tables.FAILURE_CODES,
     reach_tables.CONTACT_POINTS,
     *trust_tables.TABLES,
+    strategy_tables.SEND_HOURS,
     strategy_tables.EXPORTED,
     strategy_tables.HOLDOUT,
     strategy_tables.SUPPRESSED,

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 import dagster as dg
 import polars as pl
 
-from dagster_project.defs.frame_tables import audited, frame_assets, table_spec, written
+from dagster_project.defs.frame_tables import audited, frame_asset, frame_assets, table_spec, written
 from dagster_project.defs.metadata import check_specs
 from dagster_project.defs.resources import ProjectResource, as_of_date, nights
 from dagster_project.lifecycle.tables import STAGES
@@ -15,8 +15,9 @@ from dagster_project.models.tables import SCORES
 from dagster_project.project import Project
 from dagster_project.reach.tables import CONTACT_POINTS
 from dagster_project.strategy.assignment import decide
+from dagster_project.strategy.hours import day_hours, fit_hours, weighted_hours
 from dagster_project.strategy.ledger import last_contacts, may_write
-from dagster_project.strategy.tables import ASSIGNMENTS, EXPORTED, HOLDOUT, SUPPRESSED
+from dagster_project.strategy.tables import ASSIGNMENTS, EXPORTED, HOLDOUT, SEND_HOURS, SUPPRESSED
 
 BACKFILL_TAG = "dagster/backfill"
 BACKTEST_TAG = "winback/backtest"
@@ -41,6 +42,17 @@ def make_decisions(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]:
         "strategy.suppressed": decisions.suppressed,
         PROPOSED: decisions.assignments,
     }
+
+
+def make_send_hours(project: Project, as_of: date) -> pl.DataFrame:
+    """Learn from everybody's hours, tell those of the users whom we may want to write to."""
+    hours = project.read("marts.user_hours", as_of=as_of)
+    sent = project.read("marts.sent_hours", as_of=as_of)
+    stages = project.read("lifecycle.stages", as_of=as_of)
+    wanted = stages.filter(pl.col("is_churned") | (pl.col("phase") == "declining")).select("user_sk")
+    model = fit_hours(weighted_hours(hours, sent))
+    own = hours.join(wanted, on="user_sk", how="semi")
+    return day_hours(own, sent, model=model, weekday=(as_of + timedelta(days=1)).weekday())
 
 
 def ledger_asset() -> dg.AssetsDefinition:
@@ -85,4 +97,5 @@ def strategy() -> dg.Definitions:
         reads=["marts.users", STAGES, SCORES, CONTRACT_SCORES, CONTACT_POINTS],
         facts={"strategy.exported": export_facts},
     )
-    return dg.Definitions(assets=[decisions, ledger_asset()])
+    send_hours = frame_asset(SEND_HOURS, make_send_hours, reads=["marts.user_hours", "marts.sent_hours", STAGES])
+    return dg.Definitions(assets=[send_hours, decisions, ledger_asset()])

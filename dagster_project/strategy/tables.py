@@ -31,6 +31,29 @@ columns:
 """,
 )
 
+SEND_HOURS = table_doc(
+    "strategy.send_hours",
+    """
+One row per churned or declining user with an active hour in the last year: when in the week to expect the user.
+
+grain: user_id
+tests:
+  not_null user_sk, user_id, timezone, n_hours, hour_shares; unique user_id; best_hour_of_week between 0 and 167;
+  best_hour_probability between 0 and 1
+columns:
+  user_sk: the user's key inside the store
+  user_id: the user's own id
+  timezone: the clock of the hours: the user's on record, else the business's
+  n_hours (hours): clock hours with a core event in the last year
+  best_hour_of_week (hours): the likeliest, from Monday 0:00
+  best_hour_probability (0 to 1): chance that an active hour is that one
+  hour_shares: chances of the 24 hours of the day after the night, of sum 1
+
+Own hours, smoothed round the clock and shrunk to everybody's; hours soon after a message of ours count by how evenly
+we write. A forecast of activity: that a message at that hour causes a return is not shown.
+""",
+)
+
 HOLDOUT = table_doc(
     "strategy.holdout",
     """

@@ -112,6 +112,7 @@ ASSETS = [
     "strategy/assignments",
     "strategy/exported",
     "strategy/holdout",
+    "strategy/send_hours",
     "strategy/suppressed",
     "cohorts/contacts",
     "cohorts/explanations",
