@@ -6,6 +6,7 @@ WinbackError
 ├── DataQualityError     readable input whose content must stop the night
 ├── LakeError            a table or partition of the store: absent or broken
 ├── CatalogueError       a strategy file: schema, template, exclusion
+├── PackError            a pack of rules: schema, unknown pack or country
 └── SqlModelError        a file of sql/: header, parameter, failed test
 """
 
@@ -40,6 +41,10 @@ class LakeError(WinbackError):
 
 class CatalogueError(WinbackError):
     """A strategy file breaks the catalogue's rules."""
+
+
+class PackError(WinbackError):
+    """A pack of rules breaks the form, or the settings name one that is not there."""
 
 
 class SqlModelError(WinbackError):
