@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dagster_project.compliance.packs import shipped_law_book
 from dagster_project.strategy.assignment import Decisions, decide
 from dagster_project.strategy.catalogue import Catalogue
 from dagster_project.strategy.rules import ChannelRules, DecisionRules
@@ -248,6 +249,7 @@ def test_every_churned_user_ends_in_exactly_one_place_and_no_limit_is_broken(
             "push": ChannelRules(cost=0.1),
         },
         margin_share=0.5,
+        book=shipped_law_book(),
         business_timezone="Europe/London",
         control_share=shares[0],
         explore_share=shares[1],
