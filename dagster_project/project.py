@@ -152,6 +152,14 @@ class Project:
             self.builder().view(con, table, through=as_of)
             return frame(con, f"from {table}")
 
+    def ask(self, query: str, *, table: str, as_of: date, **frames: pl.DataFrame) -> pl.DataFrame:
+        """What a query says of one table as the night may see it, and of `frames` by their names."""
+        with self.connect() as con:
+            self.builder().view(con, table, through=as_of)
+            for name, rows in frames.items():
+                con.register(name, rows)
+            return frame(con, query)
+
     def read(self, table: str, *, as_of: date) -> pl.DataFrame:
         """A table that the night `as_of` has made."""
         return self.lake.read(table, key=as_of.isoformat())

@@ -147,7 +147,7 @@ def _covers(consents: pl.DataFrame, categories: frozenset[str]) -> pl.Expr:
         return pl.lit(value=True)
     topics = pl.col("categories")
     if not isinstance(consents.schema["categories"], pl.List):
-        topics = topics.cast(pl.String).str.split(",")
+        topics = topics.cast(pl.String).str.replace_all("[;|，；、]", ",").str.split(",")
     word = pl.element().str.strip_chars().str.to_lowercase()
     named = topics.cast(pl.List(pl.String)).list.eval(word.filter(word != ""))
     ours = named.list.set_intersection(pl.lit(sorted(categories), dtype=pl.List(pl.String)))
