@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from dagster_project.reports.compliance import RuleFigures
+
 
 @dataclass(frozen=True, kw_only=True)
 class ReportContent:
@@ -69,6 +71,8 @@ class ReportContent:
     """arm, n_users."""
     suppressed_counts: pl.DataFrame | None = None
     """rule_id, n_users, citation."""
+    rules: RuleFigures | None = None
+    """What the rules of contact kept back and found."""
 
     quality: pl.DataFrame | None = None
     """table, n_files, n_rows_read, n_kept, n_duplicates, n_anonymous, n_filtered, n_quarantined."""

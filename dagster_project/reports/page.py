@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import polars as pl
 
-from dagster_project.reports import figures, outages, sentences, summaries, tables
+from dagster_project.reports import compliance, figures, outages, sentences, summaries, tables
 from dagster_project.reports import formatting as fmt
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ def render_report(content: ReportContent, *, plotly_js: Literal["shared", "inlin
         tables=_tables(content),
         leads=_leads(content),
         outages=_outages(content),
+        rules=_rules(content),
         glossary=GLOSSARY,
         script_path=f"../{SHARED_SCRIPT}",
         # The library is trusted and holds no "</script"; a test keeps watch over that.
@@ -234,6 +235,17 @@ def _outages(content: ReportContent) -> dict[str, object] | None:
         "lead": outages.about_outages(content.outages),
         "table": outages.outage_table(content.outages),
         "pictures": [_picture(name, figure, lead, kind=kind) for name, lead, figure in pictured],
+    }
+
+
+def _rules(content: ReportContent) -> dict[str, object] | None:
+    figures = content.rules
+    if figures is None:
+        return None
+    return {
+        "lead": compliance.lead(figures),
+        "table": compliance.kept_back_table(figures),
+        "findings": compliance.findings(figures),
     }
 
 

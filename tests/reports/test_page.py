@@ -19,6 +19,7 @@ SECTIONS = [
     "Are the probabilities honest",
     "Tonight&#39;s list",
     "Held out and suppressed",
+    "Kept back by rule",
     "Data quality",
     "What is missing",
 ]
