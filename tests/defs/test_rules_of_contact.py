@@ -29,16 +29,14 @@ def _plant(company: Company) -> str:
 def test_a_planted_breach_fails_the_night_and_nothing_leaves(copied: Company) -> None:
     planted, before = _plant(copied), copied.hashes(NIGHT)
 
-    result = (
-        definitions()
-        .resolve_job_def("nightly")
-        .execute_in_process(
-            partition_key=NIGHT.isoformat(),
-            run_config=QUIET,
-            raise_on_error=False,
-            asset_selection=LISTS,
-            resources={"winback": ProjectResource(path=str(copied.settings))},
-        )
+    loaded = definitions()
+    result = dg.materialize(
+        [*(loaded.assets or ()), *(loaded.asset_checks or ())],
+        selection=dg.AssetSelection.assets(*LISTS),
+        partition_key=NIGHT.isoformat(),
+        run_config=QUIET,
+        raise_on_error=False,
+        resources={"winback": ProjectResource(path=str(copied.settings))},
     )
 
     assert not result.success
