@@ -1,5 +1,6 @@
 """What users themselves said of each channel: yes or no, a pause, topics, hours, how many a week."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -16,12 +17,15 @@ ALL_CHANNELS = ("all", "any", "*")
 GRANT, UNCLEAR, WITHDRAWAL = 0, 1, 2
 
 _KEY = ["user_sk", "channel"]
+_SEPARATOR = "[,;|，；、]"
 CHOICES = pl.Schema(
     {
         "user_sk": pl.Int64(),
         "channel": pl.String(),
         "severity": pl.Int32(),
-        "bases": pl.List(pl.String),
+        "basis": pl.String(),
+        "other_basis": pl.String(),
+        "n_bases": pl.Int32(),
         "consented_at": pl.Datetime("us"),
         "is_paused": pl.Boolean(),
         "paused_until": pl.Date(),
@@ -54,17 +58,8 @@ def stated_choices(consents: pl.DataFrame, *, reading: ChoiceReading) -> pl.Data
     rows = _tidy(consents, reading)
     said = rows.filter(~pl.col("is_pause"))
     latest = said.filter(pl.col("consented_at") == pl.col("consented_at").max().over(_KEY))
-    terms = latest.group_by(_KEY).agg(
-        pl.col("severity").max(),
-        pl.col("basis").drop_nulls().unique().sort().alias("bases"),
-        pl.col("consented_at").first(),
-        pl.col("is_covered").all(),
-        pl.col("max_per_week").min(),
-        (pl.col("is_hours_clear").all() & (_window().drop_nulls().n_unique() <= 1)).alias("is_hours_clear"),
-        pl.col("quiet_start").max(),
-        pl.col("quiet_end").max(),
-        (pl.col("severity").n_unique() > 1).alias("is_conflicting"),
-    )
+    several = pl.len().over(_KEY) > 1
+    terms = pl.concat([_alone(latest.filter(~several)), _strictest(latest.filter(several))])
     return (
         terms.join(_pauses(rows), on=_KEY, how="full", coalesce=True)
         .with_columns(_is_paused(reading.send_on).fill_null(value=False).alias("is_paused"))
@@ -78,30 +73,69 @@ def stated_choices(consents: pl.DataFrame, *, reading: ChoiceReading) -> pl.Data
     )
 
 
+_TERMS: dict[str, type[pl.DataType] | pl.DataType] = {
+    **dict.fromkeys(("severity", "n_bases", "quiet_start", "quiet_end"), pl.Int32),
+    **dict.fromkeys(("basis", "other_basis"), pl.String),
+    **dict.fromkeys(("is_covered", "is_hours_clear", "is_conflicting"), pl.Boolean),
+    "consented_at": pl.Datetime("us"),
+    "max_per_week": pl.Int64,
+}
+
+
+def _alone(rows: pl.DataFrame) -> pl.DataFrame:
+    """The terms of rows that nothing of the same instant contradicts: nearly all, so without a group-by."""
+    return _typed(
+        rows.with_columns(
+            pl.col("basis").alias("other_basis"),
+            pl.col("basis").is_not_null().cast(pl.Int32).alias("n_bases"),
+            pl.lit(value=False).alias("is_conflicting"),
+        )
+    )
+
+
+def _strictest(rows: pl.DataFrame) -> pl.DataFrame:
+    """The strictest of each term of rows of one instant. `basis` and `other_basis` are the last and first by name."""
+    merged = rows.group_by(_KEY).agg(
+        pl.col("severity").max(),
+        pl.col("basis").max(),
+        pl.col("basis").min().alias("other_basis"),
+        pl.col("basis").drop_nulls().n_unique().alias("n_bases"),
+        pl.col("consented_at").first(),
+        pl.col("is_covered").all(),
+        pl.col("max_per_week").min(),
+        (pl.col("is_hours_clear").all() & (_window().drop_nulls().n_unique() <= 1)).alias("is_hours_clear"),
+        pl.col("quiet_start").max(),
+        pl.col("quiet_end").max(),
+        (pl.col("severity").n_unique() > 1).alias("is_conflicting"),
+    )
+    return _typed(merged)
+
+
+def _typed(terms: pl.DataFrame) -> pl.DataFrame:
+    return terms.select(*_KEY, *(pl.col(name).cast(kind) for name, kind in _TERMS.items()))
+
+
 def _tidy(consents: pl.DataFrame, reading: ChoiceReading) -> pl.DataFrame:
     status = pl.col("status").str.strip_chars().str.to_lowercase()
     severity = pl.when(status.is_in(WITHDRAWN)).then(WITHDRAWAL).when(status.is_in(GRANTED)).then(GRANT)
-    channel = pl.col("channel").str.strip_chars().str.to_lowercase()
-    spoken_for = (
-        pl.when(channel.is_in(ALL_CHANNELS)).then(pl.lit(list(reading.channels))).otherwise(pl.concat_list(channel))
+    rows = consents.select(
+        "user_sk",
+        pl.col("channel").str.strip_chars().str.to_lowercase(),
+        severity.otherwise(UNCLEAR).alias("severity"),
+        status.is_in(PAUSED).fill_null(value=False).alias("is_pause"),
+        pl.col("changed_at").cast(pl.Datetime("us")).alias("consented_at"),
+        _given(consents, "basis", pl.String).str.strip_chars().str.to_lowercase().replace("", None).alias("basis"),
+        _topics(consents).alias("topics"),
+        _given(consents, "max_per_week", pl.Int64).alias("max_per_week"),
+        _given(consents, "paused_until", pl.Date).alias("paused_until"),
+        _given(consents, "quiet_start", pl.String).alias("start_text"),
+        _given(consents, "quiet_end", pl.String).alias("end_text"),
     )
-    return (
-        consents.select(
-            "user_sk",
-            spoken_for.alias("channel"),
-            severity.otherwise(UNCLEAR).alias("severity"),
-            status.is_in(PAUSED).fill_null(value=False).alias("is_pause"),
-            pl.col("changed_at").cast(pl.Datetime("us")).alias("consented_at"),
-            _given(consents, "basis", pl.String).str.strip_chars().str.to_lowercase().alias("basis"),
-            _covers(consents, reading.categories).alias("is_covered"),
-            _given(consents, "max_per_week", pl.Int64).alias("max_per_week"),
-            _given(consents, "paused_until", pl.Date).alias("paused_until"),
-            _given(consents, "quiet_start", pl.String).alias("start_text"),
-            _given(consents, "quiet_end", pl.String).alias("end_text"),
-        )
-        .explode("channel")
-        .pipe(_with_windows)
-    )
+    for_all = pl.col("channel").is_in(ALL_CHANNELS)
+    each = pl.DataFrame({"channel": list(reading.channels)}, schema={"channel": pl.String})
+    spread = rows.filter(for_all).drop("channel").join(each, how="cross").select(rows.columns)
+    spoken = pl.concat([rows.filter(~for_all), spread])
+    return spoken.pipe(_with_windows).pipe(_with_cover, categories=reading.categories)
 
 
 def _with_windows(rows: pl.DataFrame) -> pl.DataFrame:
@@ -141,17 +175,21 @@ def _is_paused(send_on: date) -> pl.Expr:
     return pl.col("paused_at").is_not_null() & stands & lasts
 
 
-def _covers(consents: pl.DataFrame, categories: frozenset[str]) -> pl.Expr:
-    """True where the user named no topics, or one of the words that mean messages like ours."""
-    if "categories" not in consents.columns:
-        return pl.lit(value=True)
-    topics = pl.col("categories")
-    if not isinstance(consents.schema["categories"], pl.List):
-        topics = topics.cast(pl.String).str.replace_all("[;|，；、]", ",").str.split(",")
-    word = pl.element().str.strip_chars().str.to_lowercase()
-    named = topics.cast(pl.List(pl.String)).list.eval(word.filter(word != ""))
-    ours = named.list.set_intersection(pl.lit(sorted(categories), dtype=pl.List(pl.String)))
-    return (named.list.len().fill_null(0) == 0) | (ours.list.len() > 0)
+def _topics(consents: pl.DataFrame) -> pl.Expr:
+    """The topics that the user chose as one text."""
+    if "categories" in consents.columns and isinstance(consents.schema["categories"], pl.List):
+        return pl.col("categories").cast(pl.List(pl.String)).list.join(",")
+    return _given(consents, "categories", pl.String)
+
+
+def _with_cover(rows: pl.DataFrame, *, categories: frozenset[str]) -> pl.DataFrame:
+    """`is_covered`: the user named no topics, or one of the words that mean messages like ours."""
+    texts = rows.select("topics").unique()
+    named = [
+        {word.strip().lower() for word in re.split(_SEPARATOR, text or "")} - {""} for text in texts["topics"].to_list()
+    ]
+    covers = pl.Series("is_covered", [not topics or bool(topics & categories) for topics in named], dtype=pl.Boolean)
+    return rows.join(texts.with_columns(covers), on="topics", how="left", nulls_equal=True).drop("topics")
 
 
 def _given(frame: pl.DataFrame, column: str, kind: type[pl.DataType]) -> pl.Expr:

@@ -241,12 +241,19 @@ def _terms(who: pl.DataFrame, known: pl.DataFrame, facts: ContactFacts, rules: G
     return pl.DataFrame(rows, schema=schema).join(shut, on=["law", "channel"], how="left")
 
 
+def _both_bases_in(allowed: str) -> pl.Expr:
+    # Of rows in conflict the first and the last basis by name are kept; more than two are never accepted.
+    basis, other = pl.col(allowed).list.contains(pl.col("basis")), pl.col(allowed).list.contains(pl.col("other_basis"))
+    return (pl.col("basis").is_not_null() & basis & other).fill_null(value=False)
+
+
 def _rule(send_on: date, *, has_consents: bool) -> pl.Expr:
-    severity, bases = pl.col("severity"), pl.col("bases")
+    severity = pl.col("severity")
     left_since = pl.col("unsubscribed_at").is_not_null() & (
         pl.col("consented_at").is_null() | (pl.col("unsubscribed_at") >= pl.col("consented_at"))
     )
-    is_exempt = (severity == GRANT) & (bases.list.set_intersection("exempt").list.len() > 0)
+    is_exempt = (severity == GRANT) & _both_bases_in("exempt")
+    is_accepted = (_both_bases_in("accepted") & (pl.col("n_bases") <= 2)) | (pl.col("n_bases") == 0)
     is_minor = (pl.col("adult_on") > send_on) & ~is_exempt.fill_null(value=False)
     conditions = {
         "deletion.stop": pl.col("asked_deletion"),
@@ -258,7 +265,7 @@ def _rule(send_on: date, *, has_consents: bool) -> pl.Expr:
         "user.weekly_maximum": pl.col("is_own_limit"),
         "minors.age": is_minor,
         "consent.unclear": severity == UNCLEAR,
-        "consent.basis": (severity == GRANT) & (bases.list.set_difference("accepted").list.len() > 0),
+        "consent.basis": (severity == GRANT) & ~is_accepted,
         "consent.missing": severity.is_null() & pl.lit(has_consents) & pl.col("needs_consent"),
         "complaints.rate": pl.col("rate_citation").is_not_null(),
         **{rule_id: pl.col("cap_rule") == rule_id for rule_id in ("cap.law", "cap.week", "cap.day")},
@@ -295,6 +302,6 @@ def _described(ruled: pl.DataFrame) -> pl.DataFrame:
     return ruled.with_columns(
         pl.when(rule.is_null()).then(usable).otherwise(reach).alias("reach"),
         pl.coalesce([pl.when(rule == rule_id).then(column) for rule_id, column in _CITED.items()]).alias("citation"),
-        pl.when(pl.col("severity") == GRANT).then(pl.col("bases").list.last()).alias("consent_basis"),
+        pl.when(pl.col("severity") == GRANT).then(pl.col("basis")).alias("consent_basis"),
         pl.coalesce([pl.when(rule == rule_id).then(column) for rule_id, column in _ENDS.items()]).alias("until"),
     )

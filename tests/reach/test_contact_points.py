@@ -3,7 +3,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dagster_project.compliance.packs import shipped_law_book
@@ -203,6 +203,7 @@ _CONSENT = st.tuples(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(_EVENT, max_size=8), st.lists(_CONSENT, max_size=6), st.randoms())
 def test_row_order_and_repeated_rows_do_not_matter(events: list, consents: list, random) -> None:  # type: ignore[no-untyped-def,type-arg]
     told = contact_points(USERS, _consents(*consents), _events(*events))
