@@ -64,6 +64,9 @@ def _rule(rule_columns: list[str]) -> pl.Expr:
     return (
         pl.when("is_measurement_gap")
         .then(pl.lit(GAP))
+        # Our own pause after a list outlasts the caps that count the same list.
+        .when(pl.col("cool_until").is_not_null() & pl.col("block_rule").str.starts_with("cap."))
+        .then(pl.lit("cap.cool_down"))
         .when((all_closed | none_open) & pl.col("block_rule").is_not_null())
         .then(pl.col("block_rule"))
         .when(pl.col("cool_until").is_not_null())
