@@ -59,13 +59,14 @@ def suppressed_rows(cases: pl.DataFrame, *, catalogue: Catalogue, as_of: date) -
 
 def _rule(rule_columns: list[str]) -> pl.Expr:
     all_closed = pl.all_horizontal([pl.col(name).is_not_null() for name in rule_columns] or [pl.lit(False)])
+    is_capped = pl.any_horizontal([pl.col(name).str.starts_with("cap.") for name in rule_columns] or [pl.lit(False)])
     no_option = pl.col("expected_profit").is_null() & pl.col("p_return").is_not_null()
     none_open = pl.col("is_triggered") & pl.col("silenced_by").is_null() & no_option
     return (
         pl.when("is_measurement_gap")
         .then(pl.lit(GAP))
-        # Our own pause after a list outlasts the caps that count the same list.
-        .when(pl.col("cool_until").is_not_null() & pl.col("block_rule").str.starts_with("cap."))
+        # Our own pause after a list outlasts the caps that count the same list: but for them a channel were open.
+        .when(pl.col("cool_until").is_not_null() & is_capped)
         .then(pl.lit("cap.cool_down"))
         .when((all_closed | none_open) & pl.col("block_rule").is_not_null())
         .then(pl.col("block_rule"))
