@@ -8,6 +8,7 @@ import polars as pl
 
 from dagster_project.defs.frame_tables import audited, frame_assets, table_spec, written
 from dagster_project.defs.metadata import check_specs
+from dagster_project.defs.proof import proof_check
 from dagster_project.defs.resources import ProjectResource, as_of_date, nights
 from dagster_project.lifecycle.tables import STAGES
 from dagster_project.models.contracts.tables import SCORES as CONTRACT_SCORES
@@ -85,4 +86,4 @@ def strategy() -> dg.Definitions:
         reads=["marts.users", STAGES, SCORES, CONTRACT_SCORES, CONTACT_POINTS],
         facts={"strategy.exported": export_facts},
     )
-    return dg.Definitions(assets=[decisions, ledger_asset()])
+    return dg.Definitions(assets=[decisions, ledger_asset()], asset_checks=[proof_check(EXPORTED)])
