@@ -91,11 +91,17 @@ def init(folder: Path) -> None:
 @config_option
 @told_plainly
 def check(config: Path | None) -> None:
-    """Check settings, files and strategies without running anything."""
+    """Check settings, files, rules and strategies without running anything."""
+    from dagster_project.strategy.content import fault_sentences
+
     project = open_project(config)
     for name, n_files in project.check_sources().items():
         click.echo(f"sources.{name}: {n_files} file{'s' if n_files != 1 else ''}, every column found")
     click.echo(f"strategies: {len(project.catalogue.strategies)}, all complete")
+    laws = ", ".join(law.key for law in project.law_book.every_law())
+    click.echo(f"rules: {laws}; not legal advice")
+    for sentence in fault_sentences(project.content_faults):
+        click.secho(f"template not used: {sentence}", fg="yellow")
     click.secho("all good", fg="green")
 
 
@@ -160,7 +166,7 @@ def run_night(project: "Project", as_of: date | None, *, is_backtest: bool = Fal
     """Run the nightly job with a progress display, and tell what came of it."""
     from rich.console import Console
 
-    _ = project.catalogue  # a strategy that cannot be used is told at once, not halfway through the night
+    _ = project.content_faults  # a strategy or rule that cannot be used is told at once, not halfway through
     night = project.night_to_run(as_of)
     console = Console(highlight=False)
     console.print(

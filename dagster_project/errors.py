@@ -7,6 +7,7 @@ WinbackError
 ├── LakeError            a table or partition of the store: absent or broken
 ├── CatalogueError       a strategy file: schema, template, exclusion
 ├── FailureRulesError    a file of delivery-failure rules: keys, classes, ids
+├── PackError            a pack of rules: schema, unknown pack or country
 └── SqlModelError        a file of sql/: header, parameter, failed test
 """
 
@@ -45,6 +46,10 @@ class CatalogueError(WinbackError):
 
 class FailureRulesError(WinbackError):
     """A file of delivery-failure rules does not say what it must."""
+
+
+class PackError(WinbackError):
+    """A pack of rules breaks the form, or the settings name one that is not there."""
 
 
 class SqlModelError(WinbackError):

@@ -18,8 +18,10 @@ from dagster_project.lake.store import fingerprint
 from dagster_project.project import Project
 from dagster_project.reach.saturation import max_per_week
 from dagster_project.reports import ReportContent, render_report, write_plotly_js
+from dagster_project.reports.compliance import RuleFigures
 from dagster_project.reports.messages import message_metrics
 from dagster_project.reports.trust import TrustContent
+from dagster_project.rule_figures import rule_figures, rule_metrics
 from dagster_project.settings import CANONICAL, settings_hash
 from dagster_project.settings.tables import SWITCHED_OFF
 
@@ -48,6 +50,10 @@ class Night:
         counts = {name: self.project.arrivals.row_counts(name) for name in tables}
         staged = {name: self.project.n_seen(f"staging.{name}", as_of=self.as_of) for name in tables}
         return quality_counts(counts, staged_rows=staged, as_of=self.as_of)
+
+    def rules(self) -> RuleFigures:
+        """What the rules of contact kept back and found."""
+        return rule_figures(self.project, self.table("strategy.suppressed"), self.as_of)
 
     def verdict(self) -> Mapping[str, Any]:
         """What the models decided."""
@@ -107,6 +113,7 @@ def metrics(night: Night, quality: pl.DataFrame) -> dict[str, Any]:
             **json.loads(verdict["metrics"]),
         },
         "contracts": json.loads(night.table("models.contract_verdicts")["metrics"][0]),
+        "compliance": rule_metrics(night.rules()),
         "drift": json.loads(verdict["drift"]),
         "trust": trust_metrics(night),
         "freshness": asdict(night.project.freshness(night.as_of)),
@@ -214,6 +221,7 @@ def report_content(night: Night, quality: pl.DataFrame) -> ReportContent:
         cohort=contacts,
         strategies=by_strategy(contacts, titles={s.id: s.title for s in project.catalogue.strategies}),
         arms=arms(contacts, n_held_out=holdout.height),
+        rules=night.rules(),
         suppressed_counts=suppressed.group_by("rule_id", "citation").len("n_users").sort("rule_id", "citation"),
         trust=trust_content(night),
         quality=quality,

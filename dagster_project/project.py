@@ -6,9 +6,8 @@ The one place where settings turn into the plain values that the pure packages t
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from functools import cache, cached_property
-from importlib.resources import files
+from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,6 +15,8 @@ from zoneinfo import ZoneInfo
 import duckdb
 import polars as pl
 
+from dagster_project.compliance.packs import LawBook, load_packs
+from dagster_project.compliance.zones import zone_names
 from dagster_project.errors import DataQualityError, LakeError, SettingsError, WinbackError
 from dagster_project.freshness import Freshness, freshness
 from dagster_project.ingest.arrivals import LakeArrivals
@@ -31,9 +32,12 @@ from dagster_project.lake.store import Lake, fingerprint
 from dagster_project.lifecycle import LifecycleChoices, StageRules, estimate_rules
 from dagster_project.models.keeping import forget_model, read_cards
 from dagster_project.models.shipping import ModelSpec
+from dagster_project.reach.caps import Cap
+from dagster_project.reach.contact_points import GateRules
 from dagster_project.settings import CANONICAL, Settings, load_settings
 from dagster_project.strategy.assignment import ASSIGNMENTS
 from dagster_project.strategy.catalogue import Catalogue, load_catalogue
+from dagster_project.strategy.content import TemplateFault, closed_content, review_catalogue
 from dagster_project.strategy.rules import ChannelRules, DecisionRules
 
 DAY_TABLES = ("staging.events", "staging.message_events", "staging.feedback")
@@ -150,6 +154,14 @@ class Project:
             self.builder().view(con, table, through=as_of)
             return frame(con, f"from {table}")
 
+    def ask(self, query: str, *, table: str, as_of: date, **frames: pl.DataFrame) -> pl.DataFrame:
+        """What a query says of one table as the night may see it, and of `frames` by their names."""
+        with self.connect() as con:
+            self.builder().view(con, table, through=as_of)
+            for name, rows in frames.items():
+                con.register(name, rows)
+            return frame(con, query)
+
     def read(self, table: str, *, as_of: date) -> pl.DataFrame:
         """A table that the night `as_of` has made."""
         return self.lake.read(table, key=as_of.isoformat())
@@ -212,6 +224,40 @@ class Project:
             )
         return Catalogue(strategies=tuple(s for s in known.strategies if s.id not in disabled))
 
+    @cached_property
+    def law_book(self) -> LawBook:
+        """The packs of rules, and which of them binds whom.
+
+        Raises:
+            PackError: a pack is broken, or the settings name one that is not there.
+        """
+        chosen = self.settings.compliance
+        folder = None if chosen.folder is None else self.settings.root / Path(chosen.folder).expanduser()
+        return LawBook(load_packs(folder), chosen=chosen.pack, countries=chosen.countries)
+
+    @cached_property
+    def content_faults(self) -> tuple[TemplateFault, ...]:
+        """The templates that must not be used, and why."""
+        industry = self.settings.compliance.industry
+        return review_catalogue(self.catalogue, laws=self.law_book.every_law(), industry=industry)
+
+    def gate_rules(self, as_of: date) -> GateRules:
+        """What decides which channels a user may be reached on the day after `as_of`."""
+        settings = self.settings
+        caps = settings.caps
+        return GateRules(
+            book=self.law_book,
+            channels=tuple(settings.channels),
+            send_on=as_of + timedelta(days=1),
+            ready_at=self.decision_rules().ready_at(as_of).astimezone(UTC).replace(tzinfo=None),
+            categories=frozenset(word.lower() for word in settings.compliance.categories),
+            caps=(
+                Cap(rule_id="cap.day", max_messages=caps.max_touches_per_day, hours=24),
+                Cap(rule_id="cap.week", max_messages=caps.max_touches_per_week, hours=168),
+            ),
+            exempt=frozenset(word.lower() for word in caps.exempt_categories),
+        )
+
     def decision_rules(self) -> DecisionRules:
         """The limits of a night's decision."""
         settings = self.settings
@@ -226,6 +272,8 @@ class Project:
                 )
                 for name, channel in settings.channels.items()
             },
+            book=self.law_book,
+            closed_content=closed_content(self.content_faults),
             margin_share=settings.value.margin_share,
             business_timezone=settings.timezone,
             control_share=settings.holdout.control_share,
@@ -408,9 +456,3 @@ def before_first_event(as_of: date, first: date) -> DataQualityError:
     return DataQualityError(
         f"as_of {as_of} is before the first event, which is of {first}", fix=f"choose a night from {first} on"
     )
-
-
-@cache
-def zone_names() -> tuple[str, ...]:
-    """The names of all zones of the IANA database, as the package tzdata carries it: the same on every machine."""
-    return tuple(sorted(files("tzdata").joinpath("zones").read_text("utf-8").split()))

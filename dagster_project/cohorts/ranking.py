@@ -101,7 +101,8 @@ def rank_cohorts(
     """One row per user to contact, `rank` 1 first: by `expected_profit` falling, then `user_id`.
 
     `exported` comes from `decide`; `candidates` gives each user's stage, numbers and locale. A locale that
-    has no templates becomes `default_locale`. `moved_by` (user_id, sentence) is added to the explanation.
+    has no templates becomes `default_locale`. `moved_by` (user_id, sentence) is added to the explanation, and
+    so is `offer_basis`.
     Columns that nothing fills yet are there and null.
     """
     known = candidates.select("user_sk", *_facts(candidates, _FACTS_OF_CONTACTS))
@@ -117,7 +118,9 @@ def rank_cohorts(
             _per_strategy({one.id: one.dose.max_touches for one in catalogue.strategies}).alias("max_touches"),
             _per_strategy({one.id: _offer(one) for one in catalogue.strategies}).alias("offer"),
             _template_id(catalogue).alias("template_id"),
-            pl.concat_str(_explanation(catalogue), "sentence", separator=" ", ignore_nulls=True).alias("explanation"),
+            pl.concat_str(_explanation(catalogue), "sentence", "offer_basis", separator=" ", ignore_nulls=True).alias(
+                "explanation"
+            ),
         )
         .select([pl.col(name).cast(dtype) for name, dtype in COHORTS.items()])
     )

@@ -9,6 +9,7 @@ import polars as pl
 from dagster_project.cohorts.ranking import every_user, rank_cohorts
 from dagster_project.cohorts.tables import CONTACTS, EXPLANATIONS, USERS
 from dagster_project.defs.frame_tables import frame_asset, frame_assets
+from dagster_project.defs.proof import proof_check
 from dagster_project.lake.table_doc import Documented
 from dagster_project.lifecycle.tables import STAGES
 from dagster_project.models.contracts.tables import SCORES as CONTRACT_SCORES
@@ -73,4 +74,4 @@ def cohorts() -> dg.Definitions:
         reads=[EXPORTED, STAGES, VERDICTS, "marts.user_features"],
     )
     lists = frame_assets([CONTACTS, USERS], make_cohorts, reads=[*reads, TRUST, EXPLANATIONS])
-    return dg.Definitions(assets=[explained, lists])
+    return dg.Definitions(assets=[explained, lists], asset_checks=[proof_check(CONTACTS)])

@@ -1,26 +1,40 @@
 """Whether a message may and can go to each user."""
 
-from datetime import date
+from datetime import date, timedelta
 
 import dagster as dg
 import polars as pl
 
 from dagster_project.defs.frame_tables import frame_asset
+from dagster_project.lake.table_doc import Documented
 from dagster_project.project import Project
-from dagster_project.reach.contact_points import contact_points
+from dagster_project.reach.contact_points import ContactFacts, contact_points
 from dagster_project.reach.endpoints import endpoints
 from dagster_project.reach.failures import failure_codes
 from dagster_project.reach.tables import CONTACT_POINTS, ENDPOINTS, FAILURE_CODES
+from dagster_project.strategy.ledger import listed_contacts
+
+CAP_DAYS = 31  # no cap looks back further
 
 
 def make_contact_points(project: Project, as_of: date) -> pl.DataFrame:
-    """Consent and delivery as the night knows them; a table that is not mapped is None, not empty."""
+    """Law, wishes, caps and delivery as the night knows them; a table that is not mapped is None, not empty."""
+    users = project.read("marts.users", as_of=as_of)
+    return contact_points(users, contact_facts(project, users, as_of), rules=project.gate_rules(as_of))
+
+
+def contact_facts(project: Project, users: pl.DataFrame, as_of: date) -> ContactFacts:
+    """What the gate goes by; of delivery the ledger of endpoints alone says what is dead."""
     mapped = project.settings.sources.tables
-    return contact_points(
-        project.read("marts.users", as_of=as_of),
-        project.seen("staging.consents", as_of=as_of) if "consents" in mapped else None,
-        project.read("marts.channel_events", as_of=as_of) if "message_events" in mapped else None,
-        channels=list(project.settings.channels),
+    has_messages = "message_events" in mapped
+    return ContactFacts(
+        consents=project.seen("staging.consents", as_of=as_of) if "consents" in mapped else None,
+        message_events=project.read("marts.channel_events", as_of=as_of) if has_messages else None,
+        stops=project.read("marts.user_stops", as_of=as_of),
+        sends=project.read("marts.recent_sends", as_of=as_of) if has_messages else None,
+        listed=listed_contacts(project.ledger_rows(after=as_of - timedelta(days=CAP_DAYS), before=as_of), users),
+        complaints=project.read("marts.channel_complaints", as_of=as_of) if has_messages else None,
+        endpoints=project.read(ENDPOINTS.table, as_of=as_of) if has_messages else None,
     )
 
 
@@ -44,20 +58,35 @@ def make_failure_codes(project: Project, as_of: date) -> pl.DataFrame:
 
 
 def reach_facts(points: pl.DataFrame) -> dict[str, int]:
-    """Contact points by reach."""
-    return {f"reach {reach}": n for reach, n in points.group_by("reach").len().sort("reach").iter_rows()}
+    """Contact points by reach, and the rules that close them."""
+    by_reach = points.group_by("reach").len().sort("reach").iter_rows()
+    by_rule = points.drop_nulls("rule_id").group_by("rule_id").len().sort("rule_id").iter_rows()
+    return {**{f"reach {reach}": n for reach, n in by_reach}, **{f"rule {rule}": n for rule, n in by_rule}}
+
+
+def endpoint_facts(known: pl.DataFrame) -> dict[str, int]:
+    """Endpoints by reach."""
+    return {f"reach {reach}": n for reach, n in known.group_by("reach").len().sort("reach").iter_rows()}
 
 
 @dg.definitions
 def reach() -> dg.Definitions:
     """Every table of the layer."""
-    reads = ["marts.users", "staging.consents", "marts.channel_events"]
     states = ["intermediate.channel_states", "intermediate.failure_states"]
+    gated_by: list[Documented | str] = [
+        "marts.users",
+        "staging.consents",
+        "marts.channel_events",
+        "marts.user_stops",
+        "marts.recent_sends",
+        "marts.channel_complaints",
+        ENDPOINTS,
+    ]
     known = ["marts.users", "staging.consents", *states, "marts.user_sightings"]
     return dg.Definitions(
         assets=[
-            frame_asset(CONTACT_POINTS, make_contact_points, reads=reads, facts=reach_facts),
-            frame_asset(ENDPOINTS, make_endpoints, reads=known, facts=reach_facts),
+            frame_asset(CONTACT_POINTS, make_contact_points, reads=gated_by, facts=reach_facts),
+            frame_asset(ENDPOINTS, make_endpoints, reads=known, facts=endpoint_facts),
             frame_asset(FAILURE_CODES, make_failure_codes, reads=states[1:]),
         ]
     )

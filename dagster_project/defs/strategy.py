@@ -8,6 +8,7 @@ import polars as pl
 
 from dagster_project.defs.frame_tables import audited, frame_asset, frame_assets, table_spec, written
 from dagster_project.defs.metadata import check_specs
+from dagster_project.defs.proof import proof_check
 from dagster_project.defs.resources import ProjectResource, as_of_date, nights
 from dagster_project.lifecycle.tables import STAGES
 from dagster_project.models.contracts.tables import SCORES as CONTRACT_SCORES
@@ -98,4 +99,4 @@ def strategy() -> dg.Definitions:
         facts={"strategy.exported": export_facts},
     )
     send_hours = frame_asset(SEND_HOURS, make_send_hours, reads=["marts.user_hours", "marts.sent_hours", STAGES])
-    return dg.Definitions(assets=[send_hours, decisions, ledger_asset()])
+    return dg.Definitions(assets=[send_hours, decisions, ledger_asset()], asset_checks=[proof_check(EXPORTED)])

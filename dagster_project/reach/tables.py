@@ -65,11 +65,13 @@ tests: not_null user_sk, channel, reach; unique user_sk, channel
 columns:
   user_sk: the user's key inside the store
   channel: email, push, sms, ...
-  reach: ok, stale, dead, revoked, suppressed or unknown
+  reach: ok, stale, dead, revoked, capped, suppressed or unknown
   consent_basis: on what the permission rests
   rule_id: set = the channel must not be used
   citation: the law or standard behind the rule; null for our own rules
-  until (date): end of the exclusion; null: until the user decides otherwise
-  code: the provider's own reason
+  until (date): first day on which it may be used again; null: until the user or the facts change
+  code: the provider's own reason of a dead endpoint
+  quiet_start (minutes): after local midnight, from when on the user wants no message
+  quiet_end (minutes): after local midnight, until when
 """,
 )

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from dagster_project.reports.compliance import RuleFigures
     from dagster_project.reports.trust import TrustContent
 
 
@@ -71,6 +72,8 @@ class ReportContent:
     """arm, n_users."""
     suppressed_counts: pl.DataFrame | None = None
     """rule_id, n_users, citation."""
+    rules: RuleFigures | None = None
+    """What the rules of contact kept back and found."""
 
     trust: TrustContent | None = None
     """What the section on trust shows."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
-from dagster_project.reports import figures, outages, sentences, summaries, tables, trust
+from dagster_project.reports import compliance, figures, outages, sentences, summaries, tables, trust
 from dagster_project.reports import formatting as fmt
 
 if TYPE_CHECKING:
@@ -95,6 +95,7 @@ def render_report(content: ReportContent, *, plotly_js: Literal["shared", "inlin
         outages=_outages(content),
         messages=message_tables(content),
         trust=_trust(content),
+        rules=_rules(content),
         glossary=GLOSSARY,
         script_path=f"../{SHARED_SCRIPT}",
         # The library is trusted and holds no "</script"; a test keeps watch over that.
@@ -252,6 +253,17 @@ def _trust(content: ReportContent) -> dict[str, Any]:
         "pictures": [_picture(one.name, one.figure, one.lead, kind=one.kind) for one in drawn],
         "tables": trust.tables(shown, currency=content.currency) if drawn else [],
         "said": shown.damage["explanation"].to_list() if drawn else [],
+    }
+
+
+def _rules(content: ReportContent) -> dict[str, object] | None:
+    found = content.rules
+    if found is None:
+        return None
+    return {
+        "lead": compliance.lead(found),
+        "table": compliance.kept_back_table(found),
+        "findings": compliance.findings(found),
     }
 
 

@@ -135,14 +135,46 @@ class Channel(Section):
 class Caps(Section):
     """How much contact one user may get."""
 
-    max_touches_per_week: int = Field(3, ge=0, le=100, description="Contacts per user in 7 days, all channels.")
+    max_touches_per_day: int = Field(
+        1, ge=0, le=100, description="Messages per user in any 24 hours, all channels and senders."
+    )
+    max_touches_per_week: int = Field(
+        3, ge=0, le=100, description="Messages per user in any 7 days, all channels and senders."
+    )
+    exempt_categories: Strings = Field(
+        ("transactional", "service"),
+        description="Words in message_events.category for messages that no cap counts, such as receipts.",
+    )
     min_days_between: int = Field(7, ge=0, le=365, description="Days between two win-back attempts at one user.")
 
 
 class Compliance(Section):
-    """Which law the rules follow."""
+    """Which law the rules follow. The packs are not legal advice."""
 
-    pack: Literal["default", "cn", "eu", "us"] = Field("default", description="Rule pack to apply.")
+    pack: Name = Field(
+        "default",
+        description="Rule pack for everybody: `default`, `cn`, `eu`, `us` or one of your own; the pack of a user's"
+        " country is added, and the stricter rule wins.",
+    )
+    countries: Annotated[Mapping[str, Name], AfterValidator(FrozenMapping), PlainSerializer(dict)] = Field(
+        default_factory=lambda: FrozenMapping({}),
+        description="ISO country code = pack, for countries that no pack names or that need another.",
+        examples=[{"GB": "eu"}],
+    )
+    folder: str | None = Field(
+        None, min_length=1, description="Folder of packs of your own (*.toml), relative to the settings file."
+    )
+    industry: Literal["commerce", "finance", "health", "education", "social"] = Field(
+        "commerce", description="Industry whose sensitive words no template may hold."
+    )
+    categories: Strings = Field(
+        (
+            *("winback", "win_back", "marketing", "promotion", "promotions", "promotional", "offers", "all"),
+            *("营销", "推广", "优惠"),
+        ),
+        description="Words in consents.categories that cover win-back messages; a user who named others only is"
+        " left alone.",
+    )
 
 
 class Models(Section):

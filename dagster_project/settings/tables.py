@@ -50,6 +50,7 @@ _TYPES: Mapping[str, ColumnType] = {
     "assigned_at": "timestamp",
     "since": "timestamp",
     "birth_on": "date",
+    "paused_until": "date",
     "amount": "money",
     "price": "money",
     "score": "float",
@@ -143,7 +144,7 @@ CANONICAL: Mapping[str, CanonicalTable] = MappingProxyType(
             _table(
                 "consents",
                 required="user_id channel status changed_at",
-                optional="basis source categories quiet_start quiet_end max_per_week",
+                optional="basis source categories quiet_start quiet_end max_per_week paused_until",
                 time="changed_at",
                 event_like=True,
             ),

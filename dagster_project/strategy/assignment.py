@@ -32,6 +32,8 @@ EXPORTED = pl.Schema(
         "propensity": pl.Float64,
         "send_at": pl.String,
         "consent_basis": pl.String,
+        "law": pl.String,
+        "offer_basis": pl.String,
     }
 )
 HOLDOUT = pl.Schema(
@@ -175,15 +177,23 @@ def _exported(
     explore = chosen.filter(pl.col("arm") == "explore").drop(swapped).join(drawn, on="user_sk", how="inner")
     treat = chosen.filter(pl.col("arm") == "treat")
     contacts = pl.concat([treat, explore.select(treat.columns)]).sort("user_id")
-    basis = contact_points.select("user_sk", "channel", "consent_basis")
-    return (
-        contacts.with_columns(
-            send_times(contacts, catalogue=catalogue, rules=rules, as_of=as_of),
-            _propensity(rules).alias("propensity"),
-        )
-        .join(basis, on=["user_sk", "channel"], how="left", maintain_order="left")
-        .select(list(EXPORTED))
-    )
+    known = contact_points.select("user_sk", "channel", "consent_basis", "quiet_start", "quiet_end")
+    contacts = contacts.join(known, on=["user_sk", "channel"], how="left", maintain_order="left")
+    return contacts.with_columns(
+        send_times(contacts, catalogue=catalogue, rules=rules, as_of=as_of),
+        _propensity(rules).alias("propensity"),
+        _offer_basis(catalogue, rules).alias("offer_basis"),
+    ).select(list(EXPORTED))
+
+
+def _offer_basis(catalogue: Catalogue, rules: DecisionRules) -> pl.Expr:
+    """What the row says of equal treatment where a law asks for it."""
+    bases = {one.id: one.offer.equal_basis or "everybody of the stage can get the same" for one in catalogue.sending}
+    basis = pl.col("strategy_id").replace_strict(bases, default=None, return_dtype=pl.String)
+    cited_by_law = {law.key: law.offers_citation for law in rules.book.every_law() if law.needs_equal_offers}
+    citation = pl.col("law").replace_strict(cited_by_law, default=None, return_dtype=pl.String)
+    said = pl.format("No offer hangs on a prediction about the user: {} ({}).", basis, citation)
+    return pl.when("needs_equal_offers").then(said)
 
 
 def _propensity(rules: DecisionRules) -> pl.Expr:

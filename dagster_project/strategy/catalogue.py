@@ -51,9 +51,12 @@ SLOTS: Mapping[str, str] = {
     "offer_ends_on": "last day of the offer, in the user's date form",
     "points": "number of points",
     "contact_person": "name of the person who writes",
+    "plain_link": "address where the choice is shown that does not rest on the user's traits",
+    "ad_label": "广告 or AD where law asks for that mark, else nothing",
 }
 
 _OWN_PLACE = {"cta": "link", "opt_out": "unsubscribe_link"}
+_ONLY_PLACE = {"alternative": "plain_link", "subject": "ad_label"}
 
 
 class _Part(BaseModel):
@@ -95,11 +98,16 @@ class Dose(_Part):
 
 
 class Offer(_Part):
-    """`cost` is money per redemption; `redeem_share` is P(redeem | return), unaided returns included."""
+    """`cost` is money per redemption; `redeem_share` is P(redeem | return), unaided returns included.
+
+    `equal_basis` says by which rule, the same for everybody, the offer is given; needed where law forbids that an
+    offer hangs on a prediction about the user and the trigger asks for one.
+    """
 
     kind: Literal["none", "discount", "points", "trial"]
     cost: Annotated[Finite, Field(ge=0)] = 0.0
     redeem_share: Share = 0.0
+    equal_basis: Text | None = None
 
     @model_validator(mode="after")
     def _no_offer_costs_nothing(self) -> Self:
@@ -124,13 +132,17 @@ class Prior(_Part):
 
 
 class Message(_Part):
-    """The words in one language. `cta` is the one next step; `opt_out` and `why_sent` are always shown."""
+    """The words in one language. `cta` is the one next step; `opt_out` and `why_sent` are always shown.
+
+    `alternative` leads to a choice that does not rest on the user's traits, where a law asks for one.
+    """
 
     subject: Text | None = None
     body: Text
     cta: Text
     opt_out: Text
     why_sent: Text
+    alternative: Text | None = None
 
     @model_validator(mode="after")
     def _slots_are_known_and_in_place(self) -> Self:
@@ -142,6 +154,9 @@ class Message(_Part):
             for home, slot in _OWN_PLACE.items():
                 if used.count(slot) != (part == home):
                     raise ValueError(f"{part} must hold {{{slot}}} {'once' if part == home else 'nowhere'}")
+            for home, slot in _ONLY_PLACE.items():
+                if used.count(slot) > (part == home):
+                    raise ValueError(f"{part} must not hold {{{slot}}}; it belongs into {home}, once")
         return self
 
 
@@ -181,6 +196,13 @@ class Strategy(_Part):
     def is_silent(self) -> bool:
         """True for deliberate silence: nothing is ever sent."""
         return not self.channels
+
+    @property
+    def is_unequal(self) -> bool:
+        """True where who gets the offer hangs on a prediction about the user, and no equal basis is stated."""
+        trigger = self.trigger
+        bounds = (trigger.min_value_if_returned, trigger.min_p_return, trigger.max_p_return)
+        return self.offer.kind != "none" and self.offer.equal_basis is None and any(one is not None for one in bounds)
 
     def template_for(self, channel: str) -> Template:
         """The first template written for `channel`."""

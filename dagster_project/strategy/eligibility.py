@@ -8,10 +8,11 @@ import polars as pl
 from dagster_project.reach.contact_points import RULE_ORDER
 from dagster_project.strategy.catalogue import Catalogue, Strategy
 from dagster_project.strategy.rules import ChannelRules, DecisionRules
+from dagster_project.strategy.timing import without_hours
 
 # Only these, lest fifty columns of a user be copied by every join on the way.
 _FACTS = ["user_sk", "user_id", "stage", "days_silent", "churned_on", "p_return", "value_if_returned"]
-_OPTIONAL_FACTS = ("timezone", "person_key")
+_OPTIONAL_FACTS = ("timezone", "country", "person_key")
 
 
 def churned_cases(
@@ -24,16 +25,20 @@ def churned_cases(
 ) -> pl.DataFrame:
     """The churned of `candidates`, sorted by `user_id`, with what stands in the way of a message.
 
-    Beside the facts that a decision needs: `rule.<channel>` per configured channel (the rule that closes it;
-    null = open), `silenced_by` (strategy of deliberate silence that fits, first by id), `is_triggered` (some
-    sending strategy fits), and of the strongest rule `block_rule`, `block_citation`, `block_until`.
+    Beside the facts that a decision needs: `law` (the packs that bind the user), `needs_equal_offers`,
+    `is_measurement_gap` (silenced by an outage of ours; such users are here whatever their stage), `rule.<channel>`
+    per configured channel (the rule that closes it; null = open), `silenced_by` (strategy of deliberate silence that
+    fits, first by id), `is_triggered` (some sending strategy fits), and of the strongest rule `block_rule`,
+    `block_citation`, `block_until`. A channel on which no hour is allowed is closed by `hours.none`.
     """
-    churned = candidates.filter(pl.col("is_churned"))
-    cases = churned.select(*_FACTS, *_optional_facts(candidates)).sort("user_id")
+    churned = candidates.with_columns(_gap(candidates)).filter(pl.col("is_churned") | pl.col("is_measurement_gap"))
+    cases = churned.select(*_FACTS, "is_measurement_gap", *_optional_facts(candidates)).sort("user_id")
+    cases = _bound(cases, rules)
+    contact_points = _with_hours(contact_points, cases, rules, as_of)
     for channel in rules.channels:
         cases = _join_channel(cases, contact_points, channel)
     closed = strongest_blocks(contact_points, channels=rules.channels)
-    considered = pl.col("stage").is_in(sorted(rules.excluded_stages)).not_()
+    considered = pl.col("stage").is_in(sorted(rules.excluded_stages)).not_() & ~pl.col("is_measurement_gap")
     return cases.join(closed, on="user_sk", how="left", maintain_order="left").with_columns(
         _silenced_by(catalogue, as_of).alias("silenced_by"),
         (considered & _any_of([fits(one, as_of=as_of) for one in catalogue.sending])).alias("is_triggered"),
@@ -41,7 +46,11 @@ def churned_cases(
 
 
 def fits(strategy: Strategy, *, as_of: date) -> pl.Expr:
-    """True where the strategy's trigger holds at `as_of`. An unknown value fails the bound that asks."""
+    """True where the strategy's trigger holds at `as_of`. An unknown value fails the bound that asks.
+
+    Where law forbids that an offer hangs on a prediction, a strategy that picks by one without an equal basis fits
+    nobody: the user gets what everybody of the stage can get.
+    """
     trigger = strategy.trigger
     bounds = [
         pl.col("stage").is_in(list(trigger.stages)),
@@ -49,18 +58,28 @@ def fits(strategy: Strategy, *, as_of: date) -> pl.Expr:
         *_between("value_if_returned", trigger.min_value_if_returned, None),
         *_between("p_return", trigger.min_p_return, trigger.max_p_return),
     ]
+    if strategy.is_unequal:
+        bounds.append(~pl.col("needs_equal_offers"))
     if strategy.timing.days_after_churn:
         latest = as_of - timedelta(days=strategy.timing.days_after_churn)
         bounds.append(pl.col("churned_on") <= latest)
     return pl.all_horizontal(bounds).fill_null(value=False)
 
 
-def open_channels(strategy: Strategy, *, channels: Mapping[str, ChannelRules]) -> tuple[pl.Expr, pl.Expr]:
-    """The first and the second channel of the strategy that are configured and open for the user, or null."""
-    usable = [channel for channel in strategy.channels if channel in channels]
-    first = _first_open(usable)
-    second = [pl.when(first != channel).then(_if_open(channel)) for channel in usable]
-    return first, pl.coalesce(second) if second else pl.lit(None, dtype=pl.String)
+def open_channels(strategy: Strategy, *, rules: DecisionRules) -> tuple[pl.Expr, pl.Expr]:
+    """The first and the second channel of the strategy that are configured and open for the user, or null.
+
+    A channel for which the strategy's words may not be used under the user's law is not open.
+    """
+    usable = [
+        (channel, _if_open(channel, rules.closed_content.get((strategy.id, channel), frozenset())))
+        for channel in strategy.channels
+        if channel in rules.channels
+    ]
+    if not usable:
+        return pl.lit(None, dtype=pl.String), pl.lit(None, dtype=pl.String)
+    first = pl.coalesce([is_open for _, is_open in usable])
+    return first, pl.coalesce([pl.when(first != channel).then(is_open) for channel, is_open in usable])
 
 
 def strongest_blocks(contact_points: pl.DataFrame, *, channels: Mapping[str, ChannelRules]) -> pl.DataFrame:
@@ -88,6 +107,44 @@ def _optional_facts(candidates: pl.DataFrame) -> list[pl.Expr]:
     ]
 
 
+def _gap(candidates: pl.DataFrame) -> pl.Expr:
+    known = "is_measurement_gap" in candidates.columns
+    flag = pl.col("is_measurement_gap").fill_null(value=False) if known else pl.lit(value=False)
+    return flag.alias("is_measurement_gap")
+
+
+def _bound(cases: pl.DataFrame, rules: DecisionRules) -> pl.DataFrame:
+    laws = rules.book.laws(cases["country"])
+    bound = pl.DataFrame(
+        [(country, law.key, law.needs_equal_offers) for country, law in laws.items()],
+        schema={"country": pl.String, "law": pl.String, "needs_equal_offers": pl.Boolean},
+        orient="row",
+    )
+    return cases.join(bound, on="country", how="left", nulls_equal=True, maintain_order="left")
+
+
+def _with_hours(contact_points: pl.DataFrame, cases: pl.DataFrame, rules: DecisionRules, as_of: date) -> pl.DataFrame:
+    """The contact points, with a row of `hours.none` for each channel of a case that has no hour left."""
+    where = cases.select("user_sk", "timezone", "country")
+    known = contact_points.select("user_sk", "channel", "rule_id", *_own_hours(contact_points))
+    for channel in rules.channels:
+        own = known.filter(pl.col("channel") == channel).drop("channel")
+        points = where.join(own, on="user_sk", how="left").filter(pl.col("rule_id").is_null())
+        shut = without_hours(points.with_columns(pl.lit(channel).alias("channel")), rules=rules, as_of=as_of)
+        if not shut.is_empty():
+            found = shut.select("user_sk", "channel", pl.lit("hours.none").alias("rule_id"), "citation")
+            others = contact_points.join(found, on=["user_sk", "channel"], how="anti")
+            contact_points = pl.concat([others, found], how="diagonal")
+    return contact_points
+
+
+def _own_hours(contact_points: pl.DataFrame) -> list[pl.Expr]:
+    return [
+        pl.col(name) if name in contact_points.columns else pl.lit(None, dtype=pl.Int32).alias(name)
+        for name in ("quiet_start", "quiet_end")
+    ]
+
+
 def _join_channel(cases: pl.DataFrame, contact_points: pl.DataFrame, channel: str) -> pl.DataFrame:
     points = contact_points.filter(pl.col("channel") == channel).select(
         "user_sk", pl.col("rule_id").alias(f"rule.{channel}")
@@ -100,12 +157,9 @@ def _silenced_by(catalogue: Catalogue, as_of: date) -> pl.Expr:
     return pl.coalesce(choices) if choices else pl.lit(None, dtype=pl.String)
 
 
-def _first_open(channels: list[str]) -> pl.Expr:
-    return pl.coalesce([_if_open(channel) for channel in channels]) if channels else pl.lit(None, dtype=pl.String)
-
-
-def _if_open(channel: str) -> pl.Expr:
-    return pl.when(pl.col(f"rule.{channel}").is_null()).then(pl.lit(channel))
+def _if_open(channel: str, closed_laws: frozenset[str]) -> pl.Expr:
+    is_open = pl.col(f"rule.{channel}").is_null() & ~pl.col("law").is_in(sorted(closed_laws))
+    return pl.when(is_open).then(pl.lit(channel))
 
 
 def _between(column: str, low: float | None, high: float | None) -> list[pl.Expr]:

@@ -14,6 +14,19 @@ def may_write(nights: Sequence[str], *, as_of: date, is_backtest: bool) -> bool:
     return not is_backtest and as_of.isoformat() >= max(nights, default="")
 
 
+def listed_contacts(assignments: pl.DataFrame, users: pl.DataFrame) -> pl.DataFrame:
+    """user_sk, channel, assigned_at of every contact that earlier nights put on a list, sorted.
+
+    `assignments` are rows of the ledger; `users` gives user_sk and user_id.
+    """
+    return (
+        assignments.filter(pl.col("arm") != "control")
+        .join(users.select("user_sk", "user_id"), on="user_id", how="inner")
+        .select("user_sk", "channel", "assigned_at")
+        .sort("user_sk", "channel", "assigned_at")
+    )
+
+
 def last_contacts(assignments: pl.DataFrame, users: pl.DataFrame) -> pl.DataFrame:
     """user_sk, last_contact_on (date) of users whom an earlier night put on a list; the held out were not contacted.
 

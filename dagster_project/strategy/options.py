@@ -67,7 +67,7 @@ def drawn_options(options: pl.DataFrame, draws: pl.DataFrame) -> pl.DataFrame:
 
 
 def _priced(considered: pl.DataFrame, strategy: Strategy, rules: DecisionRules, as_of: date) -> pl.DataFrame:
-    channel, fallback = open_channels(strategy, channels=rules.channels)
+    channel, fallback = open_channels(strategy, rules=rules)
     costs = {name: channel_rules.cost for name, channel_rules in rules.channels.items()}
     prior, offer, dose = strategy.prior, strategy.offer, strategy.dose
     touch_cost = pl.col("channel").replace_strict(costs, default=None, return_dtype=pl.Float64)

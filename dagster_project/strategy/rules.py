@@ -2,7 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
 
+from dagster_project.compliance.hours import Hours, Window
+from dagster_project.compliance.law import Law
+from dagster_project.compliance.packs import LawBook
+from dagster_project.compliance.zones import zone
 from dagster_project.errors import SettingsError
 
 
@@ -22,6 +27,10 @@ class ChannelRules:
                 fix="open before close, both within 0 to 24",
             )
 
+    def hours(self, quiet: tuple[Window, ...]) -> Hours:
+        """When the channel is open and none of the quiet windows is."""
+        return Hours(opens=self.open_hour * 60, closes=self.close_hour * 60, quiet=quiet)
+
 
 @dataclass(frozen=True, kw_only=True)
 class DecisionRules:
@@ -30,9 +39,11 @@ class DecisionRules:
     `margin_share` is the part of a returned user's value that is profit. `value_if_unknown` stands in for
     `value_if_returned` where the data hold no money, so that a night without amounts still ranks by effect.
     `ready_hour` is the hour of the business day at which the lists are out: nothing is timed before it.
+    `closed_content` names, by strategy and channel, the laws under which its words may not be used.
     """
 
     salt: str
+    book: LawBook
     channels: Mapping[str, ChannelRules]
     margin_share: float
     business_timezone: str
@@ -45,3 +56,24 @@ class DecisionRules:
     value_if_unknown: float = 1.0
     ready_hour: int = 3
     excluded_stages: frozenset[str] = field(default_factory=frozenset)
+    closed_content: Mapping[tuple[str, str], frozenset[str]] = field(default_factory=dict)
+
+    def ready_at(self, as_of: date) -> datetime:
+        """When the lists of the night `as_of` are out, on the business's clock.
+
+        Raises:
+            SettingsError: the business time zone does not exist.
+        """
+        clock = zone(self.business_timezone)
+        if clock is None:
+            raise SettingsError(
+                f"timezone '{self.business_timezone}' does not exist", fix="an IANA name: Europe/London"
+            )
+        ready = datetime.combine(as_of + timedelta(days=1), time(self.ready_hour), tzinfo=clock)
+        # By way of UTC: an hour that the clocks skip becomes the one after it, and gets the right offset.
+        return ready.astimezone(UTC).astimezone(clock)
+
+    def hours(self, channel: str, *, law: Law, own: Window | None) -> Hours:
+        """When a user bound by `law`, with quiet hours of their `own`, may get a message on the channel."""
+        quiet = law.quiet_windows(channel)
+        return self.channels[channel].hours(quiet if own is None else (*quiet, own))

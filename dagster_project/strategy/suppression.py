@@ -14,9 +14,23 @@ SUPPRESSED = {
     "explanation": pl.String,
 }
 
+GAP = "measurement_gap"
 _CLOSED_BECAUSE = {
-    "complaint.stop": "Complained about a message: nothing is sent on any channel.",
+    "deletion.stop": "Asked to be deleted: nothing is sent on any channel.",
+    "complaint.stop": "Complained: nothing is sent on any channel.",
     "consent.withdrawn": "Withdrew consent: the channels of the fitting strategies stay closed.",
+    "user.paused": "Asked for a pause.",
+    "user.topics": "Chose topics, and messages like ours are not among them.",
+    "user.hours_unclear": "Set quiet hours that cannot be read, so no hour is known to be welcome.",
+    "user.weekly_maximum": "Set a weekly maximum of messages, which is reached.",
+    "minors.age": "Is younger than the law allows to write to without a parent's consent.",
+    "consent.basis": "The permission on record rests on a ground that the user's law does not accept here.",
+    "complaints.rate": "Too many complain about messages on the channel: it is closed to all until the rate falls.",
+    "cap.law": "Got as many messages as the rules allow in the time.",
+    "cap.week": "Got as many messages as the settings allow in seven days.",
+    "cap.day": "Got as many messages as the settings allow in a day.",
+    "hours.none": "No hour is left that the channel, the law and the user all allow.",
+    GAP: "Fell silent when our own records did: an outage, not a decision of the user.",
     "consent.unclear": "The consent record has a status that we do not know, so it is not taken for consent.",
     "consent.missing": "No consent on record for any channel that could be used.",
     "reach.dead": "The last message failed for good and none arrived since: technical, not lost interest.",
@@ -26,9 +40,9 @@ _CLOSED_BECAUSE = {
 def suppressed_rows(cases: pl.DataFrame, *, catalogue: Catalogue, as_of: date) -> pl.DataFrame:
     """`user_id`, `rule_id`, `citation`, `until`, `explanation`: one row per case, sorted by `user_id`.
 
-    The first of these that holds is named: closed channels, a pause after the last contact, deliberate
-    silence or no fitting strategy (`strategy.none_eligible`), no profit in any, and last the night's capacity
-    and budget. `until` null means until the user decides otherwise, or until the facts change.
+    The first of these that holds is named: an outage of ours, closed channels, a pause after the last contact,
+    deliberate silence or no fitting strategy (`strategy.none_eligible`), no profit in any, and last the night's
+    capacity and budget. `until` null means until the user decides otherwise, or until the facts change.
     """
     rule = _rule([name for name in cases.columns if name.startswith("rule.")])
     return (
@@ -45,10 +59,16 @@ def suppressed_rows(cases: pl.DataFrame, *, catalogue: Catalogue, as_of: date) -
 
 def _rule(rule_columns: list[str]) -> pl.Expr:
     all_closed = pl.all_horizontal([pl.col(name).is_not_null() for name in rule_columns] or [pl.lit(False)])
+    is_capped = pl.any_horizontal([pl.col(name).str.starts_with("cap.") for name in rule_columns] or [pl.lit(False)])
     no_option = pl.col("expected_profit").is_null() & pl.col("p_return").is_not_null()
     none_open = pl.col("is_triggered") & pl.col("silenced_by").is_null() & no_option
     return (
-        pl.when((all_closed | none_open) & pl.col("block_rule").is_not_null())
+        pl.when("is_measurement_gap")
+        .then(pl.lit(GAP))
+        # Our own pause after a list outlasts the caps that count the same list: but for them a channel were open.
+        .when(pl.col("cool_until").is_not_null() & is_capped)
+        .then(pl.lit("cap.cool_down"))
+        .when((all_closed | none_open) & pl.col("block_rule").is_not_null())
         .then(pl.col("block_rule"))
         .when(pl.col("cool_until").is_not_null())
         .then(pl.lit("cap.cool_down"))
@@ -61,7 +81,7 @@ def _rule(rule_columns: list[str]) -> pl.Expr:
 
 
 def _by_block() -> pl.Expr:
-    return pl.col("rule_id") == pl.col("block_rule")
+    return (pl.col("rule_id") == pl.col("block_rule")).fill_null(value=False)
 
 
 def _until(as_of: date) -> pl.Expr:
@@ -85,7 +105,7 @@ def _explanation(catalogue: Catalogue) -> pl.Expr:
     silence = pl.col("silenced_by").replace_strict(silences, default=None, return_dtype=pl.String)
     profit = pl.col("expected_profit").cast(pl.Decimal(38, 2)).cast(pl.String)
     return (
-        pl.when(_by_block())
+        pl.when(_by_block() | pl.col("is_measurement_gap"))
         .then(rule.replace_strict(_CLOSED_BECAUSE, default="A rule closes every channel that could be used."))
         .when(rule == "cap.cool_down")
         .then(pl.format("Written to lately: the next message may go out from {}.", pl.col("cool_until")))

@@ -28,6 +28,8 @@ columns:
   propensity (0 to 1): chance of this arm with this strategy
   send_at: the user's local time with its offset
   consent_basis: on what the permission rests
+  law: the packs of rules that bind the user
+  offer_basis: why the offer is the same for everybody, where law asks for that; else null
 """,
 )
 
@@ -80,7 +82,7 @@ columns:
   user_id: the user's own id
   rule_id: which rule
   citation: the law or standard behind it; null for our own rules
-  until (date): end of the exclusion; null if nothing but the user or the settings can end it
+  until (date): first day on which it ends; null if nothing but the user, the settings or the facts can end it
   explanation: one sentence
 """,
 )

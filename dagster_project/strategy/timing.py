@@ -1,68 +1,68 @@
-"""When a message goes out: the user's local hour, inside the channel's hours, safe across clock changes."""
+"""When a message goes out: the strategy's hour, moved inside the channel's, the law's and the user's own hours."""
 
-from datetime import UTC, date, datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from collections.abc import Iterator
+from datetime import date, datetime
 
 import polars as pl
 
-from dagster_project.errors import SettingsError
+from dagster_project.compliance.hours import Hours, has_open_hour, send_moment
+from dagster_project.compliance.zones import Place, place
 from dagster_project.strategy.catalogue import Catalogue
-from dagster_project.strategy.rules import ChannelRules, DecisionRules
+from dagster_project.strategy.rules import DecisionRules
+
+_WHERE = ["timezone", "country", "channel", "quiet_start", "quiet_end"]
 
 
 def send_times(contacts: pl.DataFrame, *, catalogue: Catalogue, rules: DecisionRules, as_of: date) -> pl.Series:
-    """`send_at` per row: local time of the user with its offset, ISO 8601.
+    """`send_at` per row: local time of the user with its offset, ISO 8601; null where no moment is allowed.
 
-    It is the strategy's hour on the day after `as_of`, moved to the nearest hour inside the channel's, and a
-    day later where that has already passed when the lists are out. `contacts` have `timezone` (null or
-    unknown: the business's), `strategy_id`, `channel`.
+    It is the full hour nearest to the strategy's on the day after `as_of` that lies inside the channel's hours and
+    outside the quiet hours of the user's law and of the user; a day later where it has passed when the lists are
+    out. A user whose zone is not known or does not exist may live in any zone of the country, and all must agree;
+    without a country the business's zone counts, and quiet hours are two hours longer at both ends.
+
+    `contacts` have `timezone`, `country`, `strategy_id`, `channel`, `quiet_start`, `quiet_end` (minutes, or null).
 
     Raises:
         SettingsError: the business time zone does not exist.
     """
-    business = _zone(rules.business_timezone)
-    if business is None:
-        raise SettingsError(f"timezone '{rules.business_timezone}' does not exist", fix="an IANA name: Europe/London")
-    ready_at = datetime.combine(as_of + timedelta(days=1), time(rules.ready_hour), tzinfo=business)
-    key = ["timezone", "strategy_id", "channel"]
-    distinct = contacts.select(key).unique().sort(key)
+    ready_at = rules.ready_at(as_of)
+    key = [*_WHERE, "strategy_id"]
+    distinct = contacts.select(key).unique().sort(key, nulls_last=True)
     times = [
-        _send_at(
-            _hour_inside(catalogue.by_id[strategy_id].timing.send_hour, rules.channels[channel]),
-            _zone(zone) or business,
-            ready_at,
-        )
-        for zone, strategy_id, channel in distinct.iter_rows()
+        _sent(where, hours, catalogue.by_id[strategy_id].timing.send_hour, ready_at)
+        for (where, hours), strategy_id in zip(_settled(distinct, rules), distinct["strategy_id"], strict=True)
     ]
     timed = distinct.with_columns(pl.Series("send_at", times, dtype=pl.String))
     return contacts.join(timed, on=key, how="left", nulls_equal=True, maintain_order="left")["send_at"]
 
 
-def _send_at(hour: int, zone: ZoneInfo, ready_at: datetime) -> str:
-    day = ready_at.date()
-    moment = _local(day, hour, zone)
-    if moment < ready_at:
-        moment = _local(day + timedelta(days=1), hour, zone)
-    return moment.isoformat()
+def without_hours(points: pl.DataFrame, *, rules: DecisionRules, as_of: date) -> pl.DataFrame:
+    """The rows for which no moment of the next days is allowed, with `citation` of the hours that leave none.
+
+    `points` have `timezone`, `country`, `channel`, `quiet_start`, `quiet_end` (minutes, or null).
+    """
+    ready_at = rules.ready_at(as_of)
+    distinct = points.select(_WHERE).unique().sort(_WHERE, nulls_last=True)
+    is_shut = [not has_open_hour(where, hours, ready_at=ready_at) for where, hours in _settled(distinct, rules)]
+    shut = distinct.filter(pl.Series(is_shut, dtype=pl.Boolean))
+    cited = [
+        rules.book.law(country).hours_citation(channel)
+        for country, channel in shut.select("country", "channel").iter_rows()
+    ]
+    return points.join(
+        shut.with_columns(pl.Series("citation", cited, dtype=pl.String)), on=_WHERE, how="inner", nulls_equal=True
+    )
 
 
-def _local(day: date, hour: int, zone: ZoneInfo) -> datetime:
-    # By way of UTC: an hour that the clocks skip becomes the one after it, and gets the right offset.
-    return datetime.combine(day, time(hour), tzinfo=zone).astimezone(UTC).astimezone(zone)
+def _settled(distinct: pl.DataFrame, rules: DecisionRules) -> Iterator[tuple[Place, Hours]]:
+    """Where each row's user may be, and the hours that bind there."""
+    for timezone, country, channel, start, end in distinct.select(_WHERE).iter_rows():
+        own = None if start is None or end is None else (start, end)
+        where = place(timezone, country, business_zone=rules.business_timezone)
+        yield where, rules.hours(channel, law=rules.book.law(country), own=own)
 
 
-def _hour_inside(hour: int, channel: ChannelRules) -> int:
-    return min(max(hour, channel.open_hour), channel.close_hour - 1)
-
-
-def _zone(name: str | None) -> ZoneInfo | None:
-    if not name:
-        return None
-    try:
-        return ZoneInfo(name)
-    except (
-        KeyError,
-        ValueError,
-        OSError,
-    ):  # unknown name, malformed path, a folder of zones such as "America"
-        return None
+def _sent(where: Place, hours: Hours, send_hour: int, ready_at: datetime) -> str | None:
+    moment = send_moment(where, hours, wanted_minute=send_hour * 60, ready_at=ready_at)
+    return None if moment is None else moment.isoformat()

@@ -6,7 +6,7 @@
 -- columns:
 --   user_sk: the user's key inside the store
 --   channel: email, push, sms, ...
---   status: granted, withdrawn, ..., in the source's words
+--   status: granted, withdrawn, paused, ..., in the source's words
 --   changed_at (UTC): from when on it holds
 --   basis: legal basis
 --   source: where it was given
@@ -14,6 +14,7 @@
 --   quiet_start: local clock time from which not to send
 --   quiet_end: local clock time until which not to send
 --   max_per_week (messages): the user's own limit
+--   paused_until (date): first day on which a pause is over; null: until the user ends it
 --   row_hash: equal for rows that are equal in every column of their file
 --   dt (date): day of the change in the business zone
 
@@ -32,6 +33,7 @@ select
     quiet_start,
     quiet_end,
     max_per_week,
+    paused_until,
     row_hash,
     dt
 from arrived

@@ -49,6 +49,7 @@ EXPORTED = pl.DataFrame(
         "propensity": [0.85, 0.0125, 0.85],
         "send_at": ["2026-06-02T18:00:00+08:00"] * 3,
         "consent_basis": ["opt_in", None, None],
+        "offer_basis": pl.Series([None, None, None], dtype=pl.String),
     }
 )
 

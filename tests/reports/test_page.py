@@ -21,6 +21,7 @@ SECTIONS = [
     "Held out and suppressed",
     "Messages",
     "Do they still let us in",
+    "Kept back by rule",
     "Data quality",
     "What is missing",
 ]

@@ -59,7 +59,7 @@ from dagster_project.settings.problems import dotted
         ("[channels.sms]\ncost = 1\nhours = '9-20'", "is not a range of hours", "09:00-20:00"),
         ("[channels.sms]\ncost = 1\nhours = '20:00-09:00'", "ends before it starts", "earlier time first"),
         ("[channels.sms]\ncost = 1\nhours = '09:00-24:00'", "is not a range of hours", "HH:MM-HH:MM"),
-        ("[compliance]\npack = 'uk'", "must be one of", "pack"),
+        ("[compliance]\nindustry = 'toys'", "must be one of", "industry"),
         ("[models]\nmax_cutoffs = 1", "must be a whole number from 2 to 36", "max_cutoffs = 8"),
         ("[schedule]\nat = '25:00'", "is not a clock time", "HH:MM"),
         ("[schedule]\nat = 02:00:00", "must be a text", 'at = "02:00"'),

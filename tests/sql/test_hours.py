@@ -8,7 +8,7 @@ import duckdb
 import polars as pl
 import pytest
 
-from dagster_project.project import zone_names
+from dagster_project.compliance.zones import zone_names
 
 Run = Callable[..., pl.DataFrame]
 Row = dict[str, Any]

@@ -5,6 +5,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from dagster_project.compliance.packs import shipped_law_book
 from dagster_project.strategy.catalogue import Catalogue, load_catalogue
 from dagster_project.strategy.rules import ChannelRules, DecisionRules
 
@@ -19,6 +20,7 @@ CANDIDATES = {
     "p_return": pl.Float64,
     "value_if_returned": pl.Float64,
     "timezone": pl.String,
+    "country": pl.String,
     "locale": pl.String,
     "person_key": pl.String,
 }
@@ -31,6 +33,8 @@ CONTACT_POINTS = {
     "citation": pl.String,
     "until": pl.Date,
     "code": pl.String,
+    "quiet_start": pl.Int32,
+    "quiet_end": pl.Int32,
 }
 USUAL = {
     "stage": "churned_early",
@@ -77,6 +81,7 @@ def rules() -> DecisionRules:
     """Nobody held out, nobody explored, no limits, every message free: tests narrow it with `replace`."""
     return DecisionRules(
         salt="s",
+        book=shipped_law_book(),
         channels={"email": ChannelRules(cost=0.0), "push": ChannelRules(cost=0.0)},
         margin_share=0.5,
         business_timezone="Europe/London",

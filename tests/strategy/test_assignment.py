@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dagster_project.compliance.packs import shipped_law_book
 from dagster_project.strategy.assignment import Decisions, decide
-from dagster_project.strategy.catalogue import Catalogue
+from dagster_project.strategy.catalogue import Catalogue, load_catalogue
 from dagster_project.strategy.rules import ChannelRules, DecisionRules
 
 AS_OF = date(2026, 6, 1)
@@ -23,10 +24,12 @@ def night(candidates: Frame, contact_points: Frame, catalogue: Catalogue, rules:
         *users: dict[str, Any],
         points: tuple[dict[str, Any], ...] = (),
         recent_contacts: pl.DataFrame | None = None,
+        frame: pl.DataFrame | None = None,
+        catalogue: Catalogue = catalogue,
         **changes: Any,
     ) -> Decisions:
         return decide(
-            candidates(*users),
+            candidates(*users) if frame is None else frame,
             contact_points(*points),
             catalogue=catalogue,
             rules=replace(rules, **changes),
@@ -248,6 +251,7 @@ def test_every_churned_user_ends_in_exactly_one_place_and_no_limit_is_broken(
             "push": ChannelRules(cost=0.1),
         },
         margin_share=0.5,
+        book=shipped_law_book(),
         business_timezone="Europe/London",
         control_share=shares[0],
         explore_share=shares[1],
@@ -285,3 +289,58 @@ def test_neither_row_order_nor_user_sk_values_change_the_decision(night: Night) 
     assert told.suppressed.equals(retold.suppressed, null_equal=True)
     assert told.holdout.equals(retold.holdout)
     assert told.assignments.equals(retold.assignments)
+
+
+def test_users_silenced_by_an_outage_of_ours_are_suppressed_whatever_their_stage(
+    night: Night, candidates: Frame
+) -> None:
+    frame = candidates({}, {"stage": "active", "is_churned": False}, {})
+    silenced = frame.with_columns(pl.Series("is_measurement_gap", [True, True, None]))
+    decisions = night({}, frame=silenced)
+    assert decisions.exported["user_id"].to_list() == ["u3"]
+    assert decisions.suppressed.select("user_id", "rule_id", "citation", "until").rows() == [
+        ("u1", "measurement_gap", None, None),
+        ("u2", "measurement_gap", None, None),
+    ]
+
+
+def test_where_law_asks_for_equal_offers_none_hangs_on_a_prediction_and_the_row_says_so(night: Night) -> None:
+    decisions = night({"country": "CN"}, {"country": "DE"})
+    chosen = dict(decisions.exported.select("user_id", "strategy_id").iter_rows())
+    assert chosen["u2"] == "price_save"
+    assert not load_catalogue().by_id[chosen["u1"]].is_unequal
+    assert decisions.exported.select("user_id", "law", "offer_basis").rows() == [
+        (
+            "u1",
+            "default+cn",
+            "No offer hangs on a prediction about the user: everybody of the stage can get the same (PIPL Art. 24(1)).",
+        ),
+        ("u2", "default+eu", None),
+    ]
+
+
+def test_an_offer_with_an_equal_basis_may_go_out_and_the_row_names_it(night: Night) -> None:
+    catalogue = load_catalogue()
+    price_save = catalogue.by_id["price_save"]
+    offer = price_save.offer.model_copy(update={"equal_basis": "five euros for each churned user"})
+    stated = Catalogue(strategies=(price_save.model_copy(update={"offer": offer}),))
+    exported = night({"country": "CN"}, catalogue=stated).exported
+    assert exported["strategy_id"].to_list() == ["price_save"]
+    assert "five euros for each churned user" in exported["offer_basis"][0]
+
+
+def test_a_strategy_whose_words_a_law_forbids_is_not_used_there(night: Night) -> None:
+    closed = {("price_save", "email"): frozenset({"default+eu"})}
+    chosen = night({"country": "DE"}, {"country": "US"}, closed_content=closed).exported
+    assert chosen.filter(pl.col("user_id") == "u1")["strategy_id"].item() != "price_save"
+    assert chosen.filter(pl.col("user_id") == "u2")["strategy_id"].item() == "price_save"
+
+
+def test_a_user_with_no_hour_left_is_suppressed_with_the_citation_of_the_hours(night: Night) -> None:
+    late = {"email": ChannelRules(cost=0.0, open_hour=22, close_hour=24)}
+    assert _only_reason(night({"country": "US", "timezone": "America/Chicago"}, channels=late)) == (
+        "hours.none",
+        "House rule after 47 CFR 64.1200(c)(1)",
+        None,
+        "No hour is left that the channel, the law and the user all allow.",
+    )

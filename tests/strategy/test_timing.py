@@ -6,18 +6,35 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dagster_project.compliance.packs import LawBook, shipped_law_book
 from dagster_project.errors import SettingsError
 from dagster_project.strategy.catalogue import Catalogue, load_catalogue
 from dagster_project.strategy.rules import ChannelRules, DecisionRules
-from dagster_project.strategy.timing import send_times
+from dagster_project.strategy.timing import send_times, without_hours
+
+# A pack whose quiet hours are none, to see the hours of channels alone.
+_HOUSE = shipped_law_book().law(None).packs[0]
+_RULES = tuple(rule for rule in _HOUSE.rules if rule.limits != "quiet_hours")
+NO_LAW = LawBook({"none": _HOUSE.model_copy(update={"id": "none", "rules": _RULES})}, chosen="none")
 
 
 def _send_at(
-    zone: str | None, strategy_id: str, catalogue: Catalogue, rules: DecisionRules, as_of: date = date(2026, 6, 1)
+    zone: str | None,
+    strategy_id: str,
+    catalogue: Catalogue,
+    rules: DecisionRules,
+    as_of: date = date(2026, 6, 1),
+    *,
+    country: str | None = None,
+    own: tuple[int | None, int | None] = (None, None),
 ) -> str:
     contacts = pl.DataFrame(
-        {"timezone": [zone], "strategy_id": [strategy_id], "channel": ["email"]},
-        schema_overrides={"timezone": pl.String},
+        [(zone, country, strategy_id, "email", *own)],
+        schema={
+            **dict.fromkeys(("timezone", "country", "strategy_id", "channel"), pl.String),
+            **dict.fromkeys(("quiet_start", "quiet_end"), pl.Int32),
+        },
+        orient="row",
     )
     times = send_times(contacts, catalogue=catalogue, rules=rules, as_of=as_of)
     assert times.name == "send_at"
@@ -40,7 +57,7 @@ def test_the_hour_is_moved_inside_the_hours_of_the_channel(catalogue: Catalogue,
     morning = replace(rules, channels={"email": ChannelRules(cost=0, open_hour=9, close_hour=12)})
     evening = replace(rules, channels={"email": ChannelRules(cost=0, open_hour=20, close_hour=22)})
     assert _send_at(None, "guided_restart", catalogue, morning) == "2026-06-02T11:00:00+01:00"
-    assert _send_at(None, "guided_restart", catalogue, evening) == "2026-06-02T20:00:00+01:00"
+    assert _send_at("Europe/London", "guided_restart", catalogue, evening) == "2026-06-02T20:00:00+01:00"
 
 
 def test_an_hour_already_past_when_the_lists_are_out_moves_to_the_next_day(
@@ -50,10 +67,69 @@ def test_an_hour_already_past_when_the_lists_are_out_moves_to_the_next_day(
     assert _send_at("Pacific/Auckland", "sunset", catalogue, rules) == "2026-06-03T10:00:00+12:00"
 
 
-def test_an_hour_that_the_clocks_skip_becomes_the_next_one(catalogue: Catalogue, rules: DecisionRules) -> None:
-    night = replace(rules, channels={"email": ChannelRules(cost=0, open_hour=2, close_hour=3)}, ready_hour=0)
+def test_a_day_whose_open_hour_the_clocks_skip_is_passed_over(catalogue: Catalogue, rules: DecisionRules) -> None:
+    night = replace(
+        rules, book=NO_LAW, channels={"email": ChannelRules(cost=0, open_hour=2, close_hour=3)}, ready_hour=0
+    )
     sent = _send_at("Europe/Berlin", "guided_restart", catalogue, night, as_of=date(2026, 3, 28))
-    assert sent == "2026-03-29T03:00:00+02:00"
+    assert sent == "2026-03-30T02:00:00+02:00"
+
+
+def test_an_hour_that_the_clocks_repeat_is_taken_the_first_time(catalogue: Catalogue, rules: DecisionRules) -> None:
+    night = replace(
+        rules, book=NO_LAW, channels={"email": ChannelRules(cost=0, open_hour=2, close_hour=3)}, ready_hour=0
+    )
+    sent = _send_at("Europe/Berlin", "guided_restart", catalogue, night, as_of=date(2026, 10, 24))
+    assert sent == "2026-10-25T02:00:00+02:00"
+
+
+def test_the_hour_is_moved_out_of_the_quiet_hours_of_the_law_and_of_the_user(
+    catalogue: Catalogue, rules: DecisionRules
+) -> None:
+    late = replace(rules, channels={"email": ChannelRules(cost=0, open_hour=0, close_hour=24)})
+    # at ten, when the lists are out in London, eight in Shanghai has passed
+    concierge, morning = "concierge", (9 * 60, 14 * 60 + 30)
+    assert _send_at("Asia/Shanghai", concierge, catalogue, late, own=morning) == "2026-06-03T08:00:00+08:00"
+    afternoon = (0, 14 * 60 + 30)
+    assert _send_at("Asia/Shanghai", concierge, catalogue, late, own=afternoon) == "2026-06-02T15:00:00+08:00"
+    quarter = (15 * 60, 14 * 60 + 30)
+    assert _send_at("Asia/Shanghai", concierge, catalogue, late, own=quarter) == "2026-06-02T14:30:00+08:00"
+
+
+def test_without_a_zone_the_hours_of_every_zone_of_the_country_must_agree(
+    catalogue: Catalogue, rules: DecisionRules
+) -> None:
+    # ten in the morning in New York is four at night in Honolulu; from three in the afternoon all states are awake
+    assert _send_at(None, "sunset", catalogue, rules, country="US") == "2026-06-02T14:00:00-04:00"
+    assert _send_at("No/Where", "sunset", catalogue, rules, country="DE") == "2026-06-02T10:00:00+02:00"
+
+
+def test_without_zone_and_country_quiet_hours_are_two_hours_longer_at_both_ends(
+    catalogue: Catalogue, rules: DecisionRules
+) -> None:
+    wide = replace(rules, channels={"email": ChannelRules(cost=0, open_hour=0, close_hour=24)})
+    assert _send_at(None, "exit_survey", catalogue, wide) == "2026-06-02T18:00:00+01:00"
+
+
+def test_a_channel_with_no_hour_left_is_found_beforehand_and_never_timed(
+    catalogue: Catalogue, rules: DecisionRules
+) -> None:
+    night = replace(rules, channels={"email": ChannelRules(cost=0, open_hour=22, close_hour=24)})
+    points = pl.DataFrame(
+        {
+            "timezone": ["Asia/Tokyo"],
+            "country": ["JP"],
+            "channel": ["email"],
+            "quiet_start": [None],
+            "quiet_end": [None],
+        },
+        schema_overrides={"quiet_start": pl.Int32, "quiet_end": pl.Int32},
+    )
+    shut = without_hours(points, rules=night, as_of=date(2026, 6, 1))
+    assert shut["citation"].to_list() == ["House rule after 47 CFR 64.1200(c)(1)"]
+    assert without_hours(points, rules=rules, as_of=date(2026, 6, 1)).is_empty()
+    timed = points.with_columns(pl.lit("sunset").alias("strategy_id"))
+    assert send_times(timed, catalogue=catalogue, rules=night, as_of=date(2026, 6, 1)).to_list() == [None]
 
 
 def test_the_offset_follows_the_clock_change(catalogue: Catalogue, rules: DecisionRules) -> None:
@@ -85,6 +161,7 @@ def test_nothing_is_timed_outside_hours_or_before_the_lists_are_out(
         salt="s",
         channels={"email": ChannelRules(cost=0.0, open_hour=open_hour, close_hour=close_hour)},
         margin_share=1.0,
+        book=NO_LAW,
         business_timezone="UTC",
     )
     sent = datetime.fromisoformat(_send_at(zone, "guided_restart", load_catalogue(), rules, as_of=as_of))

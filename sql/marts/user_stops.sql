@@ -1,0 +1,48 @@
+-- One row per user who asked to be deleted or complained: from when on nobody may write to them.
+--
+-- grain:      user_sk
+-- partition:  as_of
+-- tests:      not_null user_sk; unique user_sk; complained_at is not null or deletion_requested_at is not null
+-- columns:
+--   user_sk: the user's key inside the store
+--   complained_at (UTC): first complaint, in feedback or about a message; null if none
+--   deletion_requested_at (UTC): first request to be deleted; null if none
+
+with told as (
+    select
+        user_sk,
+        kind,
+        occurred_at
+    from staging.feedback
+    where kind in ('complaint', 'deletion_request')
+),
+
+reported as (
+    select
+        user_sk,
+        'complaint' as kind,
+        occurred_at
+    from staging.message_events
+    where event = 'complained'
+),
+
+stops as (
+    select
+        user_sk,
+        kind,
+        occurred_at
+    from told
+    union all
+    select
+        user_sk,
+        kind,
+        occurred_at
+    from reported
+)
+
+select
+    user_sk,
+    min(case when kind = 'complaint' then occurred_at end) as complained_at,
+    min(case when kind = 'deletion_request' then occurred_at end) as deletion_requested_at
+from stops
+group by user_sk
