@@ -36,6 +36,7 @@ def make_decisions(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]:
         rules=project.decision_rules(),
         as_of=as_of,
         recent_contacts=last_contacts(project.ledger_rows(after=as_of - cool_down, before=as_of), candidates),
+        send_hours=project.read("strategy.send_hours", as_of=as_of),
     )
     return {
         "strategy.exported": decisions.exported,
@@ -95,7 +96,7 @@ def strategy() -> dg.Definitions:
     decisions = frame_assets(
         [EXPORTED, HOLDOUT, SUPPRESSED],
         make_decisions,
-        reads=["marts.users", STAGES, SCORES, CONTRACT_SCORES, CONTACT_POINTS],
+        reads=["marts.users", STAGES, SCORES, CONTRACT_SCORES, CONTACT_POINTS, SEND_HOURS],
         facts={"strategy.exported": export_facts},
     )
     send_hours = frame_asset(SEND_HOURS, make_send_hours, reads=["marts.user_hours", "marts.sent_hours", STAGES])

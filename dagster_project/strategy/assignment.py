@@ -31,6 +31,7 @@ EXPORTED = pl.Schema(
         "n_options": pl.Int32,
         "propensity": pl.Float64,
         "send_at": pl.String,
+        "hour_basis": pl.String,
         "consent_basis": pl.String,
         "law": pl.String,
         "offer_basis": pl.String,
@@ -80,11 +81,13 @@ def decide(
     rules: DecisionRules,
     as_of: date,
     recent_contacts: pl.DataFrame | None = None,
+    send_hours: pl.DataFrame | None = None,
 ) -> Decisions:
     """Who is written to the day after `as_of`, with what, and who is not and why.
 
     `candidates` are users joined with their stage and scores (rows that are not churned are passed over).
-    `recent_contacts` has `user_sk`, `last_contact_on`; of several rows per user the latest counts.
+    `recent_contacts` has `user_sk`, `last_contact_on`; of several rows per user the latest counts. `send_hours` has
+    `user_sk`, `hour_shares`, `timezone`: who is not in it is written to at the strategy's hour.
 
     Arms are drawn before anything is allocated. Closed channels, pauses and the profit test come next and are
     the same for every arm; budget and capacity are given in the order of each user's best expected profit.
@@ -99,7 +102,8 @@ def decide(
     cases = cases.join(arms.drop("user_id"), on="user_sk", how="left", maintain_order="left")
     cases = _with_gate(cases, _contenders(cases, options, rules), rules)
     out, held = pl.col("outcome") == "exported", pl.col("outcome") == "holdout"
-    exported = _exported(cases.filter(out), contact_points, options, catalogue, rules, as_of)
+    contacts = _with_hours(_contacts(cases.filter(out), contact_points, options, rules), send_hours)
+    exported = _timed(contacts, catalogue, rules, as_of)
     held_out = cases.filter(held)
     return Decisions(
         exported=exported,
@@ -164,21 +168,29 @@ def _with_gate(cases: pl.DataFrame, contenders: pl.DataFrame, rules: DecisionRul
     return cases.join(gated, on="user_sk", how="left", maintain_order="left").with_columns(outcome.alias("outcome"))
 
 
-def _exported(
-    chosen: pl.DataFrame,
-    contact_points: pl.DataFrame,
-    options: pl.DataFrame,
-    catalogue: Catalogue,
-    rules: DecisionRules,
-    as_of: date,
+def _contacts(
+    chosen: pl.DataFrame, contact_points: pl.DataFrame, options: pl.DataFrame, rules: DecisionRules
 ) -> pl.DataFrame:
+    """Those to write to, the explorers with the option that was drawn for them, with what is known of the channel."""
     drawn = _explored(chosen, options, rules)
     swapped = [name for name in drawn.columns if name != "user_sk"]
     explore = chosen.filter(pl.col("arm") == "explore").drop(swapped).join(drawn, on="user_sk", how="inner")
     treat = chosen.filter(pl.col("arm") == "treat")
     contacts = pl.concat([treat, explore.select(treat.columns)]).sort("user_id")
     known = contact_points.select("user_sk", "channel", "consent_basis", "quiet_start", "quiet_end")
-    contacts = contacts.join(known, on=["user_sk", "channel"], how="left", maintain_order="left")
+    return contacts.join(known, on=["user_sk", "channel"], how="left", maintain_order="left")
+
+
+def _with_hours(contacts: pl.DataFrame, send_hours: pl.DataFrame | None) -> pl.DataFrame:
+    if send_hours is None:
+        return contacts.with_columns(pl.lit("strategy").alias("hour_basis"))
+    known = send_hours.select("user_sk", "hour_shares", pl.col("timezone").alias("hours_timezone"))
+    basis = pl.when(pl.col("hour_shares").is_null()).then(pl.lit("strategy")).otherwise(pl.lit("user"))
+    joined = contacts.join(known, on="user_sk", how="left", maintain_order="left")
+    return joined.with_columns(basis.alias("hour_basis"))
+
+
+def _timed(contacts: pl.DataFrame, catalogue: Catalogue, rules: DecisionRules, as_of: date) -> pl.DataFrame:
     return contacts.with_columns(
         send_times(contacts, catalogue=catalogue, rules=rules, as_of=as_of),
         _propensity(rules).alias("propensity"),

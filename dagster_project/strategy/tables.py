@@ -27,6 +27,7 @@ columns:
   n_options (options): allowed options of the user
   propensity (0 to 1): chance of this arm with this strategy
   send_at: the user's local time with its offset
+  hour_basis: user (the likeliest hour of strategy.send_hours that is open) or strategy (its own hour)
   consent_basis: on what the permission rests
   law: the packs of rules that bind the user
   offer_basis: why the offer is the same for everybody, where law asks for that; else null
