@@ -289,7 +289,8 @@ class Project:
         table = "strategy.assignments"
         nights = [key for key in self.lake.index(table) if after.isoformat() < key < before.isoformat()]
         frames = [self.lake.read(table, key=key) for key in nights]
-        return pl.concat(frames) if frames else ASSIGNMENTS.to_frame()
+        # A night of an older version lacks the columns that came later.
+        return pl.concat([ASSIGNMENTS.to_frame(), *frames], how="diagonal").select(list(ASSIGNMENTS))
 
     def quarantine(self) -> pl.DataFrame:
         """The bad rows of the deliveries that count."""

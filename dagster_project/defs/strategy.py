@@ -17,7 +17,8 @@ from dagster_project.project import Project
 from dagster_project.reach.tables import CONTACT_POINTS
 from dagster_project.strategy.assignment import decide
 from dagster_project.strategy.hours import day_hours, fit_hours, weighted_hours
-from dagster_project.strategy.ledger import last_contacts, may_write
+from dagster_project.strategy.ledger import contacts, may_write
+from dagster_project.strategy.series import Past
 from dagster_project.strategy.tables import ASSIGNMENTS, EXPORTED, HOLDOUT, SEND_HOURS, SUPPRESSED
 
 BACKFILL_TAG = "dagster/backfill"
@@ -28,14 +29,13 @@ PROPOSED = "strategy.proposed_assignments"
 def make_decisions(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]:
     """Who is written to, who is held out, who is left alone and why."""
     candidates = project.candidates(as_of)
-    cool_down = timedelta(days=project.settings.caps.min_days_between)
     decisions = decide(
         candidates,
         project.read("reach.contact_points", as_of=as_of),
         catalogue=project.catalogue,
         rules=project.decision_rules(),
         as_of=as_of,
-        recent_contacts=last_contacts(project.ledger_rows(after=as_of - cool_down, before=as_of), candidates),
+        past=past_of(project, candidates, as_of),
         send_hours=project.read("strategy.send_hours", as_of=as_of),
     )
     return {
@@ -44,6 +44,15 @@ def make_decisions(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]:
         "strategy.suppressed": decisions.suppressed,
         PROPOSED: decisions.assignments,
     }
+
+
+def past_of(project: Project, candidates: pl.DataFrame, as_of: date) -> Past:
+    """The whole ledger, and when each user last did anything: was active, opened or clicked."""
+    responses = project.read("marts.user_messages", as_of=as_of).select("user_sk", "last_response_on")
+    answered = pl.max_horizontal("last_on", "last_response_on").alias("answered_on")
+    answers = candidates.join(responses, on="user_sk", how="left").select("user_sk", answered)
+    ledger = project.ledger_rows(after=date.min, before=as_of)
+    return Past(contacts=contacts(ledger, candidates, catalogue=project.catalogue), answers=answers)
 
 
 def make_send_hours(project: Project, as_of: date) -> pl.DataFrame:
@@ -96,7 +105,7 @@ def strategy() -> dg.Definitions:
     decisions = frame_assets(
         [EXPORTED, HOLDOUT, SUPPRESSED],
         make_decisions,
-        reads=["marts.users", STAGES, SCORES, CONTRACT_SCORES, CONTACT_POINTS, SEND_HOURS],
+        reads=["marts.users", "marts.user_messages", STAGES, SCORES, CONTRACT_SCORES, CONTACT_POINTS, SEND_HOURS],
         facts={"strategy.exported": export_facts},
     )
     send_hours = frame_asset(SEND_HOURS, make_send_hours, reads=["marts.user_hours", "marts.sent_hours", STAGES])

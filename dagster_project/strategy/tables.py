@@ -27,6 +27,8 @@ columns:
   n_options (options): allowed options of the user
   propensity (0 to 1): chance of this arm with this strategy
   send_at: the user's local time with its offset
+  step: of the series; 1 for a strategy of one message
+  template_id: the words
   hour_basis: user (the likeliest hour of strategy.send_hours that is open) or strategy (its own hour)
   consent_basis: on what the permission rests
   law: the packs of rules that bind the user
@@ -104,6 +106,8 @@ columns:
   strategy_id: what the arm gets, or would have got
   channel: where
   as_of (date): the night
+  step: of the series; null in nights before steps were noted
+  template_id: the words that the arm gets, or would have got; null in nights before words were noted
 
 A night is added once and never taken away; running the newest night again replaces that night alone. A backfill
 writes nothing: a backtest treats nobody.
