@@ -14,7 +14,12 @@ LAST = date(2024, 3, 31)
 
 
 def event(kind: str, **more: Any) -> dict[str, Any]:
-    plain = {"user_sk": 1, "occurred_at": datetime(2024, 3, 1, 12), "dt": date(2024, 3, 1), "event_type": kind}
+    plain = {
+        "user_sk": 1,
+        "occurred_at": datetime.fromisoformat("2024-03-01T12:00"),
+        "dt": date(2024, 3, 1),
+        "event_type": kind,
+    }
     return {**plain, "row_hash": 1, **more}
 
 
@@ -23,7 +28,7 @@ def account(user_sk: int, known_on: date, **more: Any) -> dict[str, Any]:
 
 
 def message(event: str, on: date, **more: Any) -> dict[str, Any]:
-    at = datetime(on.year, on.month, on.day, 9)
+    at = datetime.fromisoformat(f"{on}T09:00")
     row = {"user_sk": 1, "message_id": "m", "channel": "push", "event": event, "occurred_at": at, "dt": on}
     return {**row, "row_hash": 1, **more}
 
@@ -95,8 +100,13 @@ def test_only_the_younger_account_of_a_person_is_new(run: Run) -> None:
 
 
 def test_feedback_consents_and_opt_outs_keep_the_words_of_their_source(run: Run) -> None:
-    said = {"user_sk": 1, "occurred_at": datetime(2024, 3, 1), "dt": date(2024, 3, 1), "kind": "ticket"}
-    consent = {"user_sk": 1, "channel": "push", "changed_at": datetime(2024, 3, 2), "dt": date(2024, 3, 2)}
+    said = {"user_sk": 1, "occurred_at": datetime.fromisoformat("2024-03-01"), "dt": date(2024, 3, 1), "kind": "ticket"}
+    consent = {
+        "user_sk": 1,
+        "channel": "push",
+        "changed_at": datetime.fromisoformat("2024-03-02"),
+        "dt": date(2024, 3, 2),
+    }
     inputs = {
         "staging.feedback": [{**said, "category": "bug", "text": "it fails", "row_hash": 1}] * 2,
         "staging.consents": [{**consent, "status": "revoked", "source": "phone"}, {**consent, "status": "granted"}],
