@@ -20,7 +20,7 @@ from dagster_project.reasons.observed import (
     observe,
     told_signals,
 )
-from dagster_project.reasons.posterior import Chances, Floats, log_likelihoods, measured_chances, posteriors
+from dagster_project.reasons.posterior import Chances, Floats, weigh_evidence
 from dagster_project.reasons.vocabulary import REASONS, UNKNOWN
 
 # A posterior that does not beat all others together names no reason.
@@ -110,7 +110,8 @@ def judge_reasons(facts: Facts, *, as_of: date, knots: Knots | None = None) -> p
 def weigh(facts: Facts, *, as_of: date, evidence: Sequence[Evidence]) -> Weighed:
     """What is seen of everybody who left, its chances on this log, the posterior and what decides."""
     everyone = current_departures(facts.stages, as_of=as_of)
-    told, measures = told_signals(facts.signals), _measures(facts, everyone)
+    before = earlier_departures(facts.users, facts.stages)
+    told, measures = told_signals(facts.signals), _measures(facts, everyone, before)
     away = _away(everyone, facts.silenced)
 
     def look(departures: pl.DataFrame) -> Observed:
@@ -118,9 +119,8 @@ def weigh(facts: Facts, *, as_of: date, evidence: Sequence[Evidence]) -> Weighed
 
     imagined = imagined_departures(everyone, facts.users, as_of=as_of, spare_days=SPARE_DAYS)
     seen = look(away)
-    earlier = _before(away, earlier_departures(facts.users, facts.stages), told, evidence=evidence, tables=facts.tables)
-    chances = measured_chances(evidence, left=seen, stayed=look(imagined))
-    posterior, _ = posteriors(log_likelihoods(seen, chances, evidence=evidence, earlier=earlier))
+    earlier = _before(away, before, told, evidence=evidence, tables=facts.tables)
+    posterior, chances = weigh_evidence(evidence, seen=seen, stayed=look(imagined), earlier=earlier)
     decided, way, reason = _decide(seen, earlier, chances, posterior, evidence)
     return Weighed(away, seen, earlier, chances, posterior, decided, tuple(way.tolist()), reason)
 
@@ -141,9 +141,9 @@ def _decide(
     return decided, np.where((decided == NOBODY) & ~is_likely, "unknown", way), reason
 
 
-def _measures(facts: Facts, everyone: pl.DataFrame) -> pl.DataFrame:
+def _measures(facts: Facts, everyone: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
     made = everyone.select("user_sk").join(habit_measures(facts.habits), on="user_sk", how="left")
-    made = made.join(message_measures(facts.messages, everyone), on="user_sk", how="left")
+    made = made.join(message_measures(facts.messages, everyone, before), on="user_sk", how="left")
     if facts.silenced is None:
         return made
     is_silenced = pl.col("user_sk").is_in(facts.silenced["user_sk"].implode()).cast(pl.Int8)

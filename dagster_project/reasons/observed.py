@@ -96,9 +96,9 @@ def told_signals(signals: pl.DataFrame) -> pl.DataFrame:
     scored = signals.with_columns(pl.when(is_score).then(rank).alias("score_rank"))
     low = scored.filter(pl.col("score_rank") <= LOW_SCORE_SHARE).with_columns(pl.lit("low_score").alias("signal"))
     plain = pl.concat([scored.filter(~is_consent), low])
-    return pl.concat(
-        [with_topics(plain), with_topics(scored.filter(is_consent), vocabulary="consent_sources")]
-    ).select("user_sk", "happened_on", "signal", "topics")
+    return pl.concat([with_topics(plain), with_topics(scored.filter(is_consent), vocabulary="consent_sources")]).select(
+        "user_sk", "happened_on", "signal", "topics"
+    )
 
 
 def observe(
@@ -133,7 +133,12 @@ def _near(rows: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame:
     joined = rows.join(told, on="user_sk", how="inner").filter(pl.col("happened_on") <= pl.col("until_on"))
     day = (pl.col("happened_on") - pl.col("left_on")).dt.total_days()
     return joined.select(
-        "row", "signal", "topics", pl.col("happened_on").cast(pl.Int32).alias("day"), day.alias("offset"), "usual_gap_days"
+        "row",
+        "signal",
+        "topics",
+        pl.col("happened_on").cast(pl.Int32).alias("day"),
+        day.alias("offset"),
+        "usual_gap_days",
     )
 
 

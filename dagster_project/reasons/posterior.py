@@ -17,14 +17,17 @@ from dagster_project.reasons.vocabulary import REASONS, UNKNOWN
 Floats = NDArray[np.float64]
 # As many users as the opinion of a usual rate counts for, against those of the log.
 USUAL_WEIGHT = 50.0
-# And as many as the first base rates count for. Base rates: `unknown` a third, the others alike; an opinion.
-BASE_WEIGHT = 100.0
+# And as many as the first base rates count for. Opinions: of a third nothing is ever known; to fade away and never to
+# have begun are three times as common as any other reason.
+BASE_WEIGHT = 300.0
 UNKNOWN_BASE = 0.3
+COMMON = {"never_activated": 3.0, "value_decay": 3.0}
 # Who says nothing says little: many never answer a survey, so an absent piece counts by less than its odds.
 ABSENT_WEIGHT = 0.7
 # Evidence of an earlier leaving of the same user, against that of this one.
 EARLIER_WEIGHT = 0.5
 EM_STEPS = 30
+USUAL_STEPS = 4
 LEAST_CHANCE = 1e-3
 
 
@@ -36,30 +39,57 @@ class Chances:
     usual: Floats
 
 
-def measured_chances(evidence: Sequence[Evidence], *, left: Observed, stayed: Observed | None) -> Chances:
+def measured_chances(
+    evidence: Sequence[Evidence], *, left: Observed, stayed: Observed | None, posterior: Floats | None = None
+) -> Chances:
     """The chances on this log. Usual is what those show who `stayed`; for measures that prove nothing, those who left.
 
     Each rate is shrunk to the opinion of its `usual` with the weight of 50 users. What a reason causes is never rarer
     under it than usual, unless the opinion says that it is (a message that arrived speaks against a dead endpoint).
+    With a `posterior` of those who left, each counts for the usual rate of a measure by the chance that they left for
+    no reason that the piece speaks for.
     """
     usual = np.empty(len(evidence))
     under = np.empty((len(evidence), len(REASONS)))
     for place, piece in enumerate(evidence):
-        group = stayed if piece.column is None or piece.strong_for else left
-        usual[place] = _rate(piece, place, group)
+        of_stayed = piece.column is None or piece.strong_for is not None
+        weight = _not_named(piece, posterior) if posterior is not None and not of_stayed else None
+        usual[place] = _rate(piece, place, stayed if of_stayed else left, weight)
         under[place] = usual[place]
         for reason, chance in piece.speaks_for.items():
-            at_least = usual[place] + (1 - usual[place]) * chance if chance > piece.usual else 0.0
-            under[place, REASONS.index(reason)] = max(chance, at_least) if at_least else min(chance, usual[place])
+            rises = chance > piece.usual
+            more = usual[place] + (1 - usual[place]) * chance
+            under[place, REASONS.index(reason)] = more if rises else min(chance, usual[place])
     return Chances(np.clip(under, LEAST_CHANCE, 1 - LEAST_CHANCE), usual)
 
 
-def _rate(piece: Evidence, place: int, group: Observed | None) -> float:
+def _not_named(piece: Evidence, posterior: Floats) -> Floats:
+    named = [REASONS.index(reason) for reason in piece.speaks_for]
+    return np.asarray(1 - posterior[:, named].sum(axis=1))
+
+
+def _rate(piece: Evidence, place: int, group: Observed | None, weight: Floats | None) -> float:
     if group is None:
         return piece.usual
-    known = group.is_known[:, place]
-    n, k = float(known.sum()), float((group.is_there[:, place] & known).sum())
+    known = group.is_known[:, place] * (1.0 if weight is None else weight)
+    n, k = float(known.sum()), float((group.is_there[:, place] * known).sum())
     return (k + USUAL_WEIGHT * piece.usual) / (n + USUAL_WEIGHT)
+
+
+def weigh_evidence(
+    evidence: Sequence[Evidence], *, seen: Observed, stayed: Observed | None, earlier: Observed | None = None
+) -> tuple[Floats, Chances]:
+    """The posterior of those who left (users × REASONS) and the chances under which it came out.
+
+    Usual rates of measures and the posterior are found in turn, four times: expectation and maximisation over a
+    mixture whose chances under the named reasons stand fast. Source: Dempster, Laird and Rubin 1977.
+    """
+    chances = measured_chances(evidence, left=seen, stayed=stayed)
+    for _ in range(USUAL_STEPS):
+        posterior, _ = posteriors(log_likelihoods(seen, chances, evidence=evidence, earlier=earlier))
+        chances = measured_chances(evidence, left=seen, stayed=stayed, posterior=posterior)
+    posterior, _ = posteriors(log_likelihoods(seen, chances, evidence=evidence, earlier=earlier))
+    return posterior, chances
 
 
 def log_likelihoods(
@@ -96,7 +126,8 @@ def _powers(is_there: Flags, evidence: Sequence[Evidence]) -> Floats:
 
 def first_base_rates() -> Floats:
     """What is believed of the reasons before any log."""
-    rates = np.full(len(REASONS), (1 - UNKNOWN_BASE) / (len(REASONS) - 1))
+    weights = np.asarray([0.0 if reason == UNKNOWN else COMMON.get(reason, 1.0) for reason in REASONS])
+    rates = (1 - UNKNOWN_BASE) * weights / weights.sum()
     rates[REASONS.index(UNKNOWN)] = UNKNOWN_BASE
     return rates
 
@@ -104,7 +135,7 @@ def first_base_rates() -> Floats:
 def posteriors(log_likelihood: Floats) -> tuple[Floats, Floats]:
     """(users × REASONS, rows summing to 1; base rates): the posterior under base rates fitted to these users.
 
-    The base rates are those under which the log is likeliest, with the first ones as 100 users of a prior.
+    The base rates are those under which the log is likeliest, with the first ones as 300 users of a prior.
     Source: Saerens, Latinne and Decaestecker 2002 (adjusting outputs to new a priori probabilities by EM).
     """
     first = first_base_rates()
