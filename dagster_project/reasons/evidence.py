@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from dagster_project.errors import WinbackError
 from dagster_project.reasons.vocabulary import REASONS
@@ -42,16 +43,18 @@ def load_evidence(path: Path = FILE) -> tuple[Evidence, ...]:
         WinbackError: a piece names an unknown reason or piece, an impossible chance, or both ways of being seen.
     """
     rows = tomllib.loads(path.read_text(encoding="utf-8"))["evidence"]
-    pieces = tuple(
-        Evidence(**{key: tuple(value) if isinstance(value, list) else value for key, value in row.items()})
-        for row in rows
-    )
+    pieces = tuple(_piece(row) for row in rows)
     known = {piece.id for piece in pieces}
     for piece in pieces:
         _check(piece, known)
     if len(known) != len(pieces):
         raise WinbackError(f"{path}: two pieces of evidence share an id", fix="give each its own")
     return pieces
+
+
+def _piece(row: Mapping[str, Any]) -> Evidence:
+    lists = {key: tuple(value) for key, value in row.items() if isinstance(value, list)}
+    return Evidence(**{**row, **lists})
 
 
 def _check(piece: Evidence, known: set[str]) -> None:

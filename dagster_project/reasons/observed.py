@@ -34,8 +34,9 @@ class Observed:
 
 
 def current_departures(stages: pl.DataFrame, *, as_of: date) -> pl.DataFrame:
-    """One row per user with an active day, by user_id: user_sk, user_id, left_on (last active day), until_on (the night),
-    usual_gap_days, is_churned. `stages` is lifecycle.stages as of `as_of`."""
+    """One row per user with an active day, by user_id: user_sk, user_id, left_on (the last active day), until_on (the
+    night), usual_gap_days, is_churned. `stages` is lifecycle.stages as of `as_of`.
+    """
     return (
         stages.filter(pl.col("days_silent").is_not_null())
         .sort("user_id")

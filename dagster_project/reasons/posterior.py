@@ -65,7 +65,7 @@ def measured_chances(
 
 def _not_named(piece: Evidence, posterior: Floats) -> Floats:
     named = [REASONS.index(reason) for reason in piece.speaks_for]
-    return np.asarray(1 - posterior[:, named].sum(axis=1))
+    return np.asarray(1 - posterior[:, named].sum(axis=1), dtype=np.float64)
 
 
 def _rate(piece: Evidence, place: int, group: Observed | None, weight: Floats | None) -> float:
@@ -121,7 +121,7 @@ def _powers(is_there: Flags, evidence: Sequence[Evidence]) -> Floats:
     for group in sorted(set(groups.tolist())):
         members = groups == group
         power[:, members] = 1 / np.sqrt(np.maximum(is_there[:, members].sum(axis=1), 1))[:, None]
-    return power
+    return np.asarray(power, dtype=np.float64)
 
 
 def first_base_rates() -> Floats:
@@ -129,7 +129,7 @@ def first_base_rates() -> Floats:
     weights = np.asarray([0.0 if reason == UNKNOWN else COMMON.get(reason, 1.0) for reason in REASONS])
     rates = (1 - UNKNOWN_BASE) * weights / weights.sum()
     rates[REASONS.index(UNKNOWN)] = UNKNOWN_BASE
-    return rates
+    return np.asarray(rates, dtype=np.float64)
 
 
 def posteriors(log_likelihood: Floats) -> tuple[Floats, Floats]:
@@ -147,6 +147,5 @@ def posteriors(log_likelihood: Floats) -> tuple[Floats, Floats]:
 
 
 def _normal(logs: Floats) -> Floats:
-    shifted = np.exp(logs - logs.max(axis=1, keepdims=True)) if logs.size else logs
-    shares: Floats = shifted / shifted.sum(axis=1, keepdims=True)
-    return shares
+    shifted = np.exp(logs - logs.max(axis=1, keepdims=True, initial=-np.inf))
+    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True), dtype=np.float64)

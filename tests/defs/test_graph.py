@@ -62,6 +62,7 @@ ASSETS = [
     "marts/pressure_windows",
     "marts/departure_habits",
     "marts/departure_messages",
+    "marts/departure_traits",
     "marts/reason_signals",
     "marts/user_features",
     "marts/user_links",
@@ -111,6 +112,8 @@ ASSETS = [
     "reach/trust",
     "reach/trust_funnel",
     "reach/trust_weeks",
+    "reasons/breakdowns",
+    "reasons/reasons",
     "strategy/assignments",
     "strategy/exported",
     "strategy/holdout",
@@ -121,6 +124,7 @@ ASSETS = [
     "reports/night_files",
     "reports/warehouse",
 ]
+DAY_TABLES = {f"intermediate/{name}_days" for name in ("category", "platform", "signal", "user")}
 LAYERS = {
     "ingest",
     "staging",
@@ -129,6 +133,7 @@ LAYERS = {
     "outages",
     "lifecycle",
     "models",
+    "reasons",
     "reach",
     "strategy",
     "cohorts",
@@ -243,6 +248,8 @@ def test_without_settings_the_calendar_begins_in_1990_and_every_night_table_is_o
         "intermediate/message_steps",
         "intermediate/platform_days",
         "intermediate/user_days",
+    assert nightly == {
+        key for key in ASSETS if key.split("/")[0] not in ("ingest", "staging") and key not in DAY_TABLES
     }
     assert nightly == {key for key in ASSETS if key.split("/")[0] not in ("ingest", "staging")} - by_day
     starts = {spec.partitions_def.get_first_partition_key() for spec in specs.values() if spec.partitions_def}
