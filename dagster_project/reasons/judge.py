@@ -23,8 +23,8 @@ from dagster_project.reasons.observed import (
 from dagster_project.reasons.posterior import Chances, Floats, weigh_evidence
 from dagster_project.reasons.vocabulary import REASONS, UNKNOWN
 
-# A posterior that does not beat all others together names no reason.
-LEAST_POSTERIOR = 0.5
+# A posterior that does not beat all others together by half as much again names no reason.
+LEAST_POSTERIOR = 0.6
 # So long after the imagined leaving of somebody who stayed, most windows are over.
 SPARE_DAYS = 60
 POSTERIOR = "posterior"
@@ -111,7 +111,7 @@ def weigh(facts: Facts, *, as_of: date, evidence: Sequence[Evidence]) -> Weighed
     """What is seen of everybody who left, its chances on this log, the posterior and what decides."""
     everyone = current_departures(facts.stages, as_of=as_of)
     before = earlier_departures(facts.users, facts.stages)
-    told, measures = told_signals(facts.signals), _measures(facts, everyone, before)
+    told, measures = told_signals(facts.signals), _measures(facts, everyone)
     away = _away(everyone, facts.silenced)
 
     def look(departures: pl.DataFrame) -> Observed:
@@ -141,9 +141,9 @@ def _decide(
     return decided, np.where((decided == NOBODY) & ~is_likely, "unknown", way), reason
 
 
-def _measures(facts: Facts, everyone: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
+def _measures(facts: Facts, everyone: pl.DataFrame) -> pl.DataFrame:
     made = everyone.select("user_sk").join(habit_measures(facts.habits), on="user_sk", how="left")
-    made = made.join(message_measures(facts.messages, everyone, before), on="user_sk", how="left")
+    made = made.join(message_measures(facts.messages, everyone), on="user_sk", how="left")
     if facts.silenced is None:
         return made
     is_silenced = pl.col("user_sk").is_in(facts.silenced["user_sk"].implode()).cast(pl.Int8)

@@ -20,62 +20,52 @@ FEWEST_CROWDED = 3
 HARDLY_BEGUN_DAYS = 4
 
 
-def message_measures(messages: pl.DataFrame, departures: pl.DataFrame, earlier: pl.DataFrame) -> pl.DataFrame:
-    """One row per user of `messages` (marts.departure_messages): user_sk, is_main_dead, is_main_dead_since_earlier,
-    is_other_dead, is_app_gone, n_main_delivered_since, pressure_ratio.
+def message_measures(messages: pl.DataFrame, departures: pl.DataFrame) -> pl.DataFrame:
+    """One row per user of `messages` (marts.departure_messages): user_sk, is_main_dead, is_main_dead_before,
+    is_main_dead_late, is_other_dead, is_app_gone, n_main_delivered_since, pressure_ratio.
 
-    The main channel is that of most messages. A channel is dead if its failures are permanent, no delivery followed,
-    and they began about the last active day or later; one that delivered well into the silence died too late to be
-    why. One that died in an earlier silence (`earlier`: left_on, until_on) of a user who came back by themselves and
-    has not been reached since is told apart. `pressure_ratio`: messages of the last 28 active days over the average
-    user's. `departures` gives the last active day, `left_on`, and the usual gap.
+    The main channel is that of most messages; of several that have as many, each is. A channel is dead if its
+    failures are permanent and no delivery followed: `is_main_dead` if they began about the last active day or later;
+    `_before` if long before it, for the user came for a while without being reached; `_late` if the channel still
+    delivered well into the silence. `pressure_ratio`: messages of the last 28 active days over the average user's.
+    `departures` gives the last active day, `left_on`, and the usual gap.
     """
-    seen = messages.join(
-        departures.select("user_sk", pl.col("left_on").alias("last_on"), "usual_gap_days"), on="user_sk", how="inner"
+    usual = pl.max_horizontal(pl.col("n_sent_28d").mean(), pl.lit(FEWEST_CROWDED / 2.5))
+    dead, main = pl.col("is_dead"), pl.col("is_main")
+    return (
+        _judged_channels(messages.join(departures, on="user_sk", how="inner"))
+        .group_by("user_sk", maintain_order=True)
+        .agg(
+            (dead & main & ~pl.col("died_before") & ~pl.col("died_late")).any().alias("is_main_dead"),
+            (dead & main & pl.col("died_before")).any().alias("is_main_dead_before"),
+            (dead & main & pl.col("died_late")).any().alias("is_main_dead_late"),
+            (dead & ~main).any().alias("is_other_dead"),
+            (dead & pl.col("is_gone")).any().alias("is_app_gone"),
+            pl.col("n_delivered_since").filter(main).sum().alias("n_main_delivered_since"),
+            pl.col("n_sent_28d").sum(),
+        )
+        .with_columns((pl.col("n_sent_28d") / usual).alias("pressure_ratio"))
+        .drop("n_sent_28d")
     )
-    is_main = pl.int_range(pl.len()).over("user_sk") == 0
+
+
+def _judged_channels(seen: pl.DataFrame) -> pl.DataFrame:
     code = pl.col("failed_code")
     permanent = code.str.contains(PERMANENT_CODES).fill_null(value=False)
-    many = (pl.col("n_failed_in_row") >= MANY_FAILURES) & pl.col("n_delivered_since").eq(0) & ~permanent
-    late = (pl.col("last_delivered_on") - pl.col("last_on")).dt.total_days() > pl.max_horizontal(
-        LATE_GAPS * pl.col("usual_gap_days"), pl.lit(LATE_DAYS)
+    many = (pl.col("n_failed_in_row") >= MANY_FAILURES) & pl.col("n_delivered_since").eq(0)
+    failing_after_days = (pl.col("first_failed_on") - pl.col("left_on")).dt.total_days()
+    alive_days = (pl.col("last_delivered_on") - pl.col("left_on")).dt.total_days()
+    late = alive_days > pl.max_horizontal(LATE_GAPS * pl.col("usual_gap_days"), pl.lit(LATE_DAYS))
+    return seen.sort("user_sk", "channel").select(
+        "user_sk",
+        "n_delivered_since",
+        "n_sent_28d",
+        (pl.col("n_sent") == pl.col("n_sent").max().over("user_sk")).alias("is_main"),
+        (pl.col("first_failed_on").is_not_null() & (permanent | many)).alias("is_dead"),
+        (failing_after_days < -DIED_BEFORE_DAYS).fill_null(value=False).alias("died_before"),
+        late.fill_null(value=False).alias("died_late"),
+        code.is_in(APP_GONE_CODES).fill_null(value=False).alias("is_gone"),
     )
-    began = (pl.col("first_failed_on") - pl.col("last_on")).dt.total_days() >= -DIED_BEFORE_DAYS
-    silent = (permanent | many).fill_null(value=False)
-    is_dead = (silent & began & ~late.fill_null(value=False)).fill_null(value=False)
-    judged = (
-        _died_away(seen, earlier)
-        .sort("user_sk", "n_sent", "channel", descending=[False, True, False])
-        .with_columns(
-            (silent & ~began & pl.col("died_away")).fill_null(value=False).alias("is_dead_since_earlier"),
-            is_main.alias("is_main"),
-            is_dead.alias("is_dead"),
-            code.is_in(APP_GONE_CODES).fill_null(False).alias("is_gone"),
-        )
-    )
-    per_user = judged.group_by("user_sk", maintain_order=True).agg(
-        (pl.col("is_dead") & pl.col("is_main")).any().alias("is_main_dead"),
-        (pl.col("is_dead_since_earlier") & pl.col("is_main")).any().alias("is_main_dead_since_earlier"),
-        (pl.col("is_dead") & ~pl.col("is_main")).any().alias("is_other_dead"),
-        (pl.col("is_dead") & pl.col("is_gone")).any().alias("is_app_gone"),
-        pl.col("n_delivered_since").filter(pl.col("is_main")).sum().alias("n_main_delivered_since"),
-        pl.col("n_sent_28d").sum(),
-    )
-    usual = pl.max_horizontal(pl.col("n_sent_28d").mean(), pl.lit(FEWEST_CROWDED / 2.5))
-    return per_user.with_columns((pl.col("n_sent_28d") / usual).alias("pressure_ratio")).drop("n_sent_28d")
-
-
-def _died_away(seen: pl.DataFrame, earlier: pl.DataFrame) -> pl.DataFrame:
-    """`seen` with died_away: whether the channel began to fail in an earlier silence of the user."""
-    spans = earlier.group_by("user_sk").agg(pl.struct("left_on", "until_on").alias("silences"))
-    failed = seen.select("user_sk", "channel", "first_failed_on").drop_nulls().join(spans, on="user_sk", how="inner")
-    within = (
-        failed.explode("silences", empty_as_null=False, keep_nulls=False)
-        .unnest("silences")
-        .filter(pl.col("first_failed_on") > pl.col("left_on"), pl.col("first_failed_on") <= pl.col("until_on"))
-    )
-    died = within.select("user_sk", "channel", pl.lit(True).alias("died_away")).unique(["user_sk", "channel"])
-    return seen.join(died, on=["user_sk", "channel"], how="left").with_columns(pl.col("died_away").fill_null(False))
 
 
 def habit_measures(habits: pl.DataFrame) -> pl.DataFrame:

@@ -97,16 +97,17 @@ def log_likelihoods(
 ) -> Floats:
     """Users × REASONS: ln P(evidence | reason), up to a constant of the user.
 
-    Pieces of one group depend on one another: k of them that are there count by the power 1/√k each (tempering).
+    Pieces of one group depend on one another: k of them that are there count by the power 1/√k each (tempering), and
+    a piece that is missing counts only where the whole group is.
     """
     n = seen.is_there.shape[0]
-    power = _powers(seen.is_there, evidence)
+    power, is_silent = _powers(seen.is_there, evidence)
     total = np.zeros((n, len(REASONS)))
     ratio = np.log(chances.under) - np.log(np.clip(chances.usual, LEAST_CHANCE, None))[:, None]
     absent = np.log1p(-chances.under) - np.log1p(-np.clip(chances.usual, None, 1 - LEAST_CHANCE))[:, None]
     for place in range(len(evidence)):
         there = (seen.is_there[:, place] * power[:, place])[:, None]
-        missing = (seen.is_known[:, place] & ~seen.is_there[:, place])[:, None] * ABSENT_WEIGHT
+        missing = (seen.is_known[:, place] & is_silent[:, place])[:, None] * ABSENT_WEIGHT
         if earlier is not None:
             before = earlier.is_there[:, place] & ~seen.is_there[:, place]
             there = there + EARLIER_WEIGHT * before[:, None]
@@ -115,13 +116,17 @@ def log_likelihoods(
     return total
 
 
-def _powers(is_there: Flags, evidence: Sequence[Evidence]) -> Floats:
+def _powers(is_there: Flags, evidence: Sequence[Evidence]) -> tuple[Floats, Flags]:
+    """Users × evidence: the power of each piece that is there, and whether its whole group is missing."""
     power = np.ones(is_there.shape)
+    is_silent = np.ones(is_there.shape, np.bool_)
     groups = np.asarray([piece.group for piece in evidence])
     for group in sorted(set(groups.tolist())):
         members = groups == group
-        power[:, members] = 1 / np.sqrt(np.maximum(is_there[:, members].sum(axis=1), 1))[:, None]
-    return np.asarray(power, dtype=np.float64)
+        n_there = is_there[:, members].sum(axis=1)
+        power[:, members] = 1 / np.sqrt(np.maximum(n_there, 1))[:, None]
+        is_silent[:, members] = (n_there == 0)[:, None]
+    return power, is_silent
 
 
 def first_base_rates() -> Floats:
