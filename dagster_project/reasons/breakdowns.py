@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import date
-from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -14,8 +13,22 @@ FEWEST_USERS = 30
 """A value with fewer who left is merged into `other`: below it an interval spans a third of the scale, and a share may
 tell of single people."""
 OTHER, NOT_KNOWN = "other", "not known"
-AGE_BANDS = (18, 25, 35, 45, 55, 65)
-ACTIVITY_TIERS = ("one day", "2 to 4 days", "5 to 14 days", "15 days or more")
+Bands = Sequence[tuple[float, str]]
+AGE_BANDS: Bands = (
+    (18, "under 18"),
+    (25, "18 to 24"),
+    (35, "25 to 34"),
+    (45, "35 to 44"),
+    (55, "45 to 54"),
+    (65, "55 to 64"),
+    (float("inf"), "65 or more"),
+)
+ACTIVITY_TIERS: Bands = (
+    (2, "one day"),
+    (5, "2 to 4 days"),
+    (15, "5 to 14 days"),
+    (float("inf"), "15 days or more"),
+)
 DIMENSIONS = (
     "age",
     "gender",
@@ -55,14 +68,14 @@ def dimensions_of(users: pl.DataFrame, *, traits: pl.DataFrame, as_of: date) -> 
     place = pl.concat_str("country", "region", separator=" / ", ignore_nulls=True)
     return users.join(traits, on="user_sk", how="left").select(
         "user_sk",
-        age.cut(list(AGE_BANDS), labels=_age_labels(), left_closed=True).cast(pl.String).alias("age"),
+        _band(age, AGE_BANDS).alias("age"),
         "gender",
         pl.when(place != "").then(place).alias("region"),
         "occupation",
         "acquisition_channel",
         "platform",
         "plan",
-        pl.when(days > 0).then(days.cut([1, 4, 14], labels=list(ACTIVITY_TIERS)).cast(pl.String)).alias("activity"),
+        pl.when(days > 0).then(_band(days, ACTIVITY_TIERS)).alias("activity"),
         "satisfaction",
     )
 
@@ -139,6 +152,9 @@ def _fisher(counts: pl.DataFrame) -> NDArray[np.float64]:
     return np.asarray(np.clip(made, 0.0, 1.0))
 
 
-def _age_labels() -> Sequence[str]:
-    between = [f"{low} to {high - 1}" for low, high in pairwise(AGE_BANDS)]
-    return [f"under {AGE_BANDS[0]}", *between, f"{AGE_BANDS[-1]} or more"]
+def _band(value: pl.Expr, bands: Bands) -> pl.Expr:
+    """The name of the first band whose end the value lies below; null for null."""
+    chosen = pl.lit(None, dtype=pl.String)
+    for end, name in reversed(bands):
+        chosen = pl.when(value < end).then(pl.lit(name)).otherwise(chosen)
+    return chosen
