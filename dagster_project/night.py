@@ -19,6 +19,7 @@ from dagster_project.project import Project
 from dagster_project.reach.saturation import max_per_week
 from dagster_project.reports import ReportContent, render_report, write_plotly_js
 from dagster_project.reports.messages import message_metrics
+from dagster_project.reports.reasons import reason_metrics
 from dagster_project.reports.trust import TrustContent
 from dagster_project.settings import CANONICAL, settings_hash
 from dagster_project.settings.tables import SWITCHED_OFF
@@ -109,6 +110,7 @@ def metrics(night: Night, quality: pl.DataFrame) -> dict[str, Any]:
         "contracts": json.loads(night.table("models.contract_verdicts")["metrics"][0]),
         "drift": json.loads(verdict["drift"]),
         "trust": trust_metrics(night),
+        "reasons": reason_metrics(night.table("reasons.reasons")),
         "freshness": asdict(night.project.freshness(night.as_of)),
         "outages": night.table("outages.outages").to_dicts(),
         "data_quality": quality.to_dicts(),
@@ -216,6 +218,8 @@ def report_content(night: Night, quality: pl.DataFrame) -> ReportContent:
         arms=arms(contacts, n_held_out=holdout.height),
         suppressed_counts=suppressed.group_by("rule_id", "citation").len("n_users").sort("rule_id", "citation"),
         trust=trust_content(night),
+        reasons=night.table("reasons.reasons"),
+        breakdowns=night.table("reasons.breakdowns"),
         quality=quality,
         quarantine_reasons=quarantine_reasons(project.quarantine(), as_of=as_of),
         message_quality=night.table("marts.message_quality"),

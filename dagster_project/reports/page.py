@@ -11,6 +11,7 @@ import polars as pl
 
 from dagster_project.reports import figures, outages, sentences, summaries, tables, trust
 from dagster_project.reports import formatting as fmt
+from dagster_project.reports import reasons as of_reasons
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -95,6 +96,7 @@ def render_report(content: ReportContent, *, plotly_js: Literal["shared", "inlin
         outages=_outages(content),
         messages=message_tables(content),
         trust=_trust(content),
+        reasons=_reasons(content),
         glossary=GLOSSARY,
         script_path=f"../{SHARED_SCRIPT}",
         # The library is trusted and holds no "</script"; a test keeps watch over that.
@@ -253,6 +255,26 @@ def _trust(content: ReportContent) -> dict[str, Any]:
         "tables": trust.tables(shown, currency=content.currency) if drawn else [],
         "said": shown.damage["explanation"].to_list() if drawn else [],
     }
+
+
+def _reasons(content: ReportContent) -> dict[str, object] | None:
+    if content.reasons is None or content.reasons["reason"].drop_nulls().is_empty():
+        return None
+    shares = of_reasons.reason_shares(content.reasons)
+    bars = of_reasons.share_bars(shares)
+    return {
+        "shares": _picture("reasons", bars, of_reasons.about_shares(shares), kind="Bar chart of reasons for leaving"),
+        "table": of_reasons.share_table(shares),
+        "differences": _differences_picture(content),
+    }
+
+
+def _differences_picture(content: ReportContent) -> Picture | None:
+    if content.breakdowns is None or (found := of_reasons.real_differences(content.breakdowns)).is_empty():
+        return None
+    lead = of_reasons.about_differences(found)
+    kind = "Heat map of groups and reasons"
+    return _picture("reason-differences", of_reasons.difference_map(found), lead, kind=kind)
 
 
 def _said(about: Callable[[pl.DataFrame], str], frame: pl.DataFrame | None) -> str | None:
