@@ -12,6 +12,8 @@ FILE = Path(__file__).parent / "confidence.toml"
 WAYS = ("strong", "earlier", "posterior", "unknown")
 """How a reason was decided: strong evidence at this leaving, at an earlier one, the posterior, or not at all."""
 FEWEST_PER_KNOT = 60
+# No evidence of this kind is certain, however often a simulated world agrees with it.
+MOST_CONFIDENT = 0.99
 
 Floats = NDArray[np.float64]
 Knots = Mapping[str, Sequence[tuple[float, float]]]
@@ -29,7 +31,7 @@ def confidences(posterior: Floats, way: Sequence[str], *, knots: Knots) -> Float
     made = np.empty_like(posterior)
     for name in WAYS:
         x, y = np.asarray(knots[name], dtype=np.float64).T
-        made = np.where(ways == name, np.interp(posterior, x, y), made)
+        made = np.where(ways == name, np.minimum(np.interp(posterior, x, y), MOST_CONFIDENT), made)
     return made
 
 

@@ -36,11 +36,8 @@ BREAKDOWNS = pl.DataFrame(
 def test_shares_stand_with_their_intervals_and_unknown_stands_last() -> None:
     shares = reason_shares(REASONS)
 
-    assert shares.select("reason", "n_users", "share").rows() == [
-        ("price_or_plan", 3, 0.3),
-        ("delivery_dead", 2, 0.2),
-        ("unknown", 5, 0.5),
-    ]
+    assert shares.select("reason", "n_users").rows() == [("price_or_plan", 3), ("delivery_dead", 2), ("unknown", 5)]
+    assert shares["share"].to_list() == pytest.approx([0.3, 0.2, 0.5])
     assert shares.row(0)[3:5] == pytest.approx((0.108, 0.603), abs=1e-3)
     assert about_shares(shares) == (
         "Of 10 users who left, 50.0% have a reason that something tells; most often price or plan (30.0%)."

@@ -186,3 +186,30 @@ def test_the_own_category_is_that_of_the_earlier_days(run: Run) -> None:
     assert (made["own_category_share_early"], made["own_category_share_late"]) == (0.75, 0.25)
     assert made["n_late_categorised"] == 4
     assert made["gap_growth_per_day"] is None
+
+
+def test_platforms_are_counted_by_day(run: Run) -> None:
+    rows = [event("buy", platform="ios"), event("see", platform="ios", row_hash=2), event("see", row_hash=3)]
+
+    made = run("intermediate.platform_days", {"staging.events": rows})
+
+    assert made.select("platform", "n_events").rows() == [("ios", 2)]
+
+
+def test_traits_are_the_newest_known(run: Run) -> None:
+    platform = {"user_sk": 1, "platform": "ios", "n_events": 9, "dt": date(2024, 3, 1)}
+    contract = {"user_sk": 1, "user_id": "u1", "row_hash": 1, "started_on": date(2024, 1, 1), "plan": "basic"}
+    said = {"user_sk": 1, "kind": "nps", "occurred_at": datetime.fromisoformat("2024-03-01"), "row_hash": 1}
+    inputs = {
+        "intermediate.platform_days": [platform, {**platform, "platform": "web", "dt": date(2024, 4, 1)}],
+        "marts.contracts": [contract, {**contract, "plan": "plus", "started_on": date(2024, 2, 1), "row_hash": 2}],
+        "staging.feedback": [
+            {**said, "score": 10.0, "occurred_at": datetime.fromisoformat("2024-01-01")},
+            *({**said, "user_sk": key, "score": float(key)} for key in (1, 2, 3)),
+            {**said, "user_sk": 3, "kind": "ticket", "score": 1.0},
+        ],
+    }
+
+    made = run("marts.departure_traits", inputs, as_of=AS_OF)
+
+    assert made.rows() == [(1, "web", "plus", "low"), (2, None, None, "middle"), (3, None, None, "high")]
