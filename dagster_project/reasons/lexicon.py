@@ -18,6 +18,7 @@ Vocabulary = Literal["topics", "consent_sources"]
 HAS_WORD_BOUNDARIES = {"en": True, "zh": False}
 # "not at all too expensive": a negation reaches over two words, or two characters where words are not parted.
 REACH_WORDS = 2
+BETWEEN_WORDS = 3
 
 
 @dataclass(frozen=True)
@@ -95,5 +96,11 @@ def _topic(name: str, given: Mapping[str, Any], negators: str, has_boundaries: b
 def _either(phrases: Sequence[str], *, has_boundaries: bool) -> str:
     # Longest first: alternation takes the first that fits.
     ordered = sorted(phrases, key=lambda phrase: (-len(phrase), phrase))
-    patterns = "|".join(re.escape(one).replace(r"\*", r"\w*").replace(r"\ ", r"\s+") for one in ordered)
+    patterns = "|".join(_pattern(one) for one in ordered)
     return rf"\b(?:{patterns})\b" if has_boundaries else f"(?:{patterns})"
+
+
+def _pattern(phrase: str) -> str:
+    between = rf"\s+(?:\w+\s+){{0,{BETWEEN_WORDS}}}"
+    parts = [re.escape(part).replace(r"\*", r"\w*").replace(r"\ ", r"\s+") for part in phrase.split(" .. ")]
+    return between.join(parts)
