@@ -68,6 +68,7 @@ FITTED: Mapping[str, WorldSpec] = {
     "gaps": world(904, usual_gap_days=11.0, routine_sends_per_month=1.5),
     "rare": world(905, usual_gap_days=22.0, reason_shares=shares(905)),
     "evidence": world(906, evidence_share=0.95, leaver_share=0.65),
+    "noisy": world(911, transient_failure_share=0.05, yearly_email_death_share=0.1),
 }
 
 

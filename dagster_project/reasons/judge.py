@@ -27,6 +27,8 @@ from dagster_project.reasons.vocabulary import REASONS, UNKNOWN
 LEAST_POSTERIOR = 0.6
 # So long after the imagined leaving of somebody who stayed, most windows are over.
 SPARE_DAYS = 60
+# A pause beyond so many usual gaps may have been a leaving, though it was short of the churn threshold.
+PAUSE_GAPS = 2.0
 POSTERIOR = "posterior"
 
 REASON_SCHEMA = pl.Schema(
@@ -142,8 +144,12 @@ def _decide(
 
 
 def _measures(facts: Facts, everyone: pl.DataFrame) -> pl.DataFrame:
+    returned = earlier_departures(facts.users, facts.stages)["user_sk"]
+    paused = earlier_departures(facts.users, facts.stages, gaps=PAUSE_GAPS)["user_sk"]
     made = everyone.select("user_sk").join(habit_measures(facts.habits), on="user_sk", how="left")
-    made = made.join(message_measures(facts.messages, everyone), on="user_sk", how="left")
+    made = made.join(
+        message_measures(facts.messages, everyone, returned=returned, paused=paused), on="user_sk", how="left"
+    )
     if facts.silenced is None:
         return made
     is_silenced = pl.col("user_sk").is_in(facts.silenced["user_sk"].implode()).cast(pl.Int8)

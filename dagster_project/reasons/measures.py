@@ -20,32 +20,41 @@ FEWEST_CROWDED = 3
 HARDLY_BEGUN_DAYS = 4
 
 
-def message_measures(messages: pl.DataFrame, departures: pl.DataFrame) -> pl.DataFrame:
-    """One row per user of `messages` (marts.departure_messages): user_sk, is_main_dead, is_main_dead_before,
-    is_main_dead_late, is_other_dead, is_app_gone, n_main_delivered_since, pressure_ratio.
+def message_measures(
+    messages: pl.DataFrame, departures: pl.DataFrame, *, returned: pl.Series, paused: pl.Series
+) -> pl.DataFrame:
+    """One row per user of `messages` (marts.departure_messages): user_sk, is_main_dead, is_main_dead_returned,
+    is_main_dead_paused, is_main_dead_late, is_other_dead, is_app_gone, n_main_delivered_since, pressure_ratio.
 
     The main channel is that of most messages; of several that have as many, each is. A channel is dead if its
     failures are permanent and no delivery followed: `is_main_dead` if they began about the last active day or later;
-    `_before` if long before it, for the user came for a while without being reached; `_late` if the channel still
-    delivered well into the silence. `pressure_ratio`: messages of the last 28 active days over the average user's.
-    `departures` gives the last active day, `left_on`, and the usual gap.
+    `_late` if the channel still delivered well into the silence. If they began long before, the user came for a while
+    without being reached: `_returned` for those who left once before (user_sk), `_paused` for those who only paused.
+    `pressure_ratio`: messages of the last 28 active days over the average user's. `departures` gives the last active
+    day, `left_on`, and the usual gap.
     """
     usual = pl.max_horizontal(pl.col("n_sent_28d").mean(), pl.lit(FEWEST_CROWDED / 2.5))
-    dead, main = pl.col("is_dead"), pl.col("is_main")
+    dead, main, before = pl.col("is_dead"), pl.col("is_main"), pl.col("died_before")
+    has_returned = pl.col("user_sk").is_in(returned.unique().implode())
+    has_paused = pl.col("user_sk").is_in(paused.unique().implode()) & ~has_returned
     return (
         _judged_channels(messages.join(departures, on="user_sk", how="inner"))
         .group_by("user_sk", maintain_order=True)
         .agg(
-            (dead & main & ~pl.col("died_before") & ~pl.col("died_late")).any().alias("is_main_dead"),
-            (dead & main & pl.col("died_before")).any().alias("is_main_dead_before"),
+            (dead & main & ~before & ~pl.col("died_late")).any().alias("is_main_dead"),
+            (dead & main & before).any().alias("is_main_dead_before"),
             (dead & main & pl.col("died_late")).any().alias("is_main_dead_late"),
             (dead & ~main).any().alias("is_other_dead"),
             (dead & pl.col("is_gone")).any().alias("is_app_gone"),
             pl.col("n_delivered_since").filter(main).sum().alias("n_main_delivered_since"),
             pl.col("n_sent_28d").sum(),
         )
-        .with_columns((pl.col("n_sent_28d") / usual).alias("pressure_ratio"))
-        .drop("n_sent_28d")
+        .with_columns(
+            (pl.col("is_main_dead_before") & has_returned).alias("is_main_dead_returned"),
+            (pl.col("is_main_dead_before") & has_paused).alias("is_main_dead_paused"),
+            (pl.col("n_sent_28d") / usual).alias("pressure_ratio"),
+        )
+        .drop("n_sent_28d", "is_main_dead_before")
     )
 
 

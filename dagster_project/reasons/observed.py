@@ -51,20 +51,22 @@ def current_departures(stages: pl.DataFrame, *, as_of: date) -> pl.DataFrame:
     )
 
 
-def earlier_departures(users: pl.DataFrame, stages: pl.DataFrame) -> pl.DataFrame:
+def earlier_departures(users: pl.DataFrame, stages: pl.DataFrame, *, gaps: float | None = None) -> pl.DataFrame:
     """One row per return: user_sk, left_on (the last active day before it), until_on (the return), usual_gap_days.
 
-    A return ends a gap beyond the user's churn threshold. `users` is marts.users, `stages` lifecycle.stages.
+    A return ends a gap beyond the user's churn threshold, or beyond so many usual `gaps`. `users` is marts.users,
+    `stages` lifecycle.stages.
     """
-    gaps = (
+    least = pl.col("churn_threshold_days") if gaps is None else gaps * pl.col("usual_gap_days")
+    ended = (
         users.select("user_sk", "long_gaps")
         .join(stages.select("user_sk", "usual_gap_days", "churn_threshold_days"), on="user_sk", how="inner")
         .explode("long_gaps", empty_as_null=False, keep_nulls=False)
         .unnest("long_gaps")
-        .filter(pl.col("gap_days") > pl.col("churn_threshold_days"))
+        .filter(pl.col("gap_days") > least)
     )
     began = (pl.col("ended_on") - pl.duration(days=pl.col("gap_days"))).cast(pl.Date).alias("left_on")
-    return gaps.select("user_sk", began, pl.col("ended_on").alias("until_on"), "usual_gap_days")
+    return ended.select("user_sk", began, pl.col("ended_on").alias("until_on"), "usual_gap_days")
 
 
 def imagined_departures(departures: pl.DataFrame, users: pl.DataFrame, *, as_of: date, spare_days: int) -> pl.DataFrame:
