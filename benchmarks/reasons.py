@@ -17,6 +17,8 @@ import polars as pl
 
 from benchmarks.tables import table
 from dagster_project.defs.lifecycle import make_stages
+from dagster_project.defs.outages import READS as OUTAGE_READS
+from dagster_project.defs.outages import make_outages
 from dagster_project.defs.reasons import facts_of
 from dagster_project.project import Project
 from dagster_project.reasons import REASONS, UNKNOWN
@@ -133,8 +135,10 @@ def built(spec: WorldSpec, folder: Path) -> tuple[Project, date, pl.DataFrame]:
         for name, model in project.models.items():
             if model.schema == layer and model.partition in ("day", "whole"):
                 project.build(name)
-    for mart in MARTS:
-        project.at(f"marts.{mart}", as_of=as_of)
+    for mart in (*(f"marts.{name}" for name in MARTS), *OUTAGE_READS):
+        project.at(mart, as_of=as_of)
+    for name, made in make_outages(project, as_of).items():
+        project.write(name, made, as_of=as_of)
     project.write("lifecycle.stages", make_stages(project, as_of), as_of=as_of)
     return project, as_of, pl.read_parquet(folder / "truth" / "users.parquet")
 

@@ -8,18 +8,17 @@ import polars as pl
 
 from dagster_project.defs.frame_tables import frame_assets
 from dagster_project.lifecycle.tables import STAGES
+from dagster_project.outages.tables import SILENCED_USERS
 from dagster_project.project import Project
 from dagster_project.reasons import UNKNOWN
 from dagster_project.reasons.breakdowns import break_down, dimensions_of
 from dagster_project.reasons.judge import Facts, judge_reasons
 from dagster_project.reasons.tables import BREAKDOWNS, REASONS_TABLE
 
-SILENCED = "outages.silenced_users"
-
 
 def facts_of(project: Project, as_of: date) -> Facts:
-    """What the night knows of those who left; outages only where they are looked for."""
-    has_outages = as_of.isoformat() in project.lake.index(SILENCED)
+    """What the night knows of those who left; of outages those that hid what users did."""
+    silenced = project.read(SILENCED_USERS.table, as_of=as_of)
     return Facts(
         users=project.read("marts.users", as_of=as_of),
         stages=project.read("lifecycle.stages", as_of=as_of),
@@ -27,7 +26,7 @@ def facts_of(project: Project, as_of: date) -> Facts:
         messages=project.read("marts.departure_messages", as_of=as_of),
         habits=project.read("marts.departure_habits", as_of=as_of),
         tables=frozenset(project.settings.sources.tables),
-        silenced=project.read(SILENCED, as_of=as_of) if has_outages else None,
+        silenced=silenced.filter(pl.col("kind") == "events"),
     )
 
 
@@ -54,7 +53,7 @@ def reasons() -> dg.Definitions:
     made = frame_assets(
         [REASONS_TABLE, BREAKDOWNS],
         make_reasons,
-        reads=[STAGES, *(f"marts.{name}" for name in marts)],
+        reads=[STAGES, SILENCED_USERS, *(f"marts.{name}" for name in marts)],
         facts={REASONS_TABLE.table: reason_facts},
     )
     return dg.Definitions(assets=[made])

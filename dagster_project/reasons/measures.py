@@ -2,12 +2,10 @@
 
 import polars as pl
 
-# Failures that will not pass: RFC 3463 (5.x.x), RFC 5321 (55x), FCM v1, APNs, SMPP 3.4 receipts, WeChat, web push.
-PERMANENT_CODES = (
-    r"^(?i)(unregistered|notregistered|not_registered|baddevicetoken|expiredtoken|devicetokennotfortopic"
-    r"|invalid_?registration(_token)?|invalid_?argument|senderidmismatch|sender_id_mismatch|registration_token_not_registered"
-    r"|5\.(1|2)\.[0-9]+|55[0134]([ -].*)?|undeliv(erable)?|rejectd|hard(_|-| )?bounce|43004|43019|40003|404|410|gone)$"
-)
+from dagster_project.reach.failures import verdict_of
+
+# Failures of these kinds end a channel; one that the user shut at the provider (WeChat's unfollowing) does so too.
+ENDING = ("endpoint_dead", "endpoint_moved", "permission_revoked")
 # APNs' word for an app that was removed. FCM writes it in capitals, for any token that is no more.
 APP_GONE_CODES = ("Unregistered",)
 # Without a code, or with one that nobody knows: this often in a row without one delivery is dead.
@@ -58,22 +56,36 @@ def message_measures(
     )
 
 
+def _with_verdicts(seen: pl.DataFrame) -> pl.DataFrame:
+    """`seen` with is_permanent: whether the commonest code since the last delivery ends the channel for good."""
+    codes = seen.select("channel", "failed_code").drop_nulls().unique().sort("channel", "failed_code")
+    verdicts = [verdict_of(channel, code) for channel, code in codes.iter_rows()]
+    ends = [bool(said.is_permanent) and said.failure_class in ENDING for said in verdicts]
+    told = codes.with_columns(pl.Series("is_permanent", ends, dtype=pl.Boolean))
+    return seen.join(told, on=["channel", "failed_code"], how="left", maintain_order="left").with_columns(
+        pl.col("is_permanent").fill_null(value=False)
+    )
+
+
 def _judged_channels(seen: pl.DataFrame) -> pl.DataFrame:
     code = pl.col("failed_code")
-    permanent = code.str.contains(PERMANENT_CODES).fill_null(value=False)
     many = (pl.col("n_failed_in_row") >= MANY_FAILURES) & pl.col("n_delivered_since").eq(0)
     failing_after_days = (pl.col("first_failed_on") - pl.col("left_on")).dt.total_days()
     alive_days = (pl.col("last_delivered_on") - pl.col("left_on")).dt.total_days()
     late = alive_days > pl.max_horizontal(LATE_GAPS * pl.col("usual_gap_days"), pl.lit(LATE_DAYS))
-    return seen.sort("user_sk", "channel").select(
-        "user_sk",
-        "n_delivered_since",
-        "n_sent_28d",
-        (pl.col("n_sent") == pl.col("n_sent").max().over("user_sk")).alias("is_main"),
-        (pl.col("first_failed_on").is_not_null() & (permanent | many)).alias("is_dead"),
-        (failing_after_days < -DIED_BEFORE_DAYS).fill_null(value=False).alias("died_before"),
-        late.fill_null(value=False).alias("died_late"),
-        code.is_in(APP_GONE_CODES).fill_null(value=False).alias("is_gone"),
+    return (
+        _with_verdicts(seen)
+        .sort("user_sk", "channel")
+        .select(
+            "user_sk",
+            "n_delivered_since",
+            "n_sent_28d",
+            (pl.col("n_sent") == pl.col("n_sent").max().over("user_sk")).alias("is_main"),
+            (pl.col("first_failed_on").is_not_null() & (pl.col("is_permanent") | many)).alias("is_dead"),
+            (failing_after_days < -DIED_BEFORE_DAYS).fill_null(value=False).alias("died_before"),
+            late.fill_null(value=False).alias("died_late"),
+            code.is_in(APP_GONE_CODES).fill_null(value=False).alias("is_gone"),
+        )
     )
 
 
