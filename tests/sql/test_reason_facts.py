@@ -188,20 +188,16 @@ def test_the_own_category_is_that_of_the_earlier_days(run: Run) -> None:
     assert made["gap_growth_per_day"] is None
 
 
-def test_platforms_are_counted_by_day(run: Run) -> None:
-    rows = [event("buy", platform="ios"), event("see", platform="ios", row_hash=2), event("see", row_hash=3)]
-
-    made = run("intermediate.platform_days", {"staging.events": rows})
-
-    assert made.select("platform", "n_events").rows() == [("ios", 2)]
-
-
 def test_traits_are_the_newest_known(run: Run) -> None:
-    platform = {"user_sk": 1, "platform": "ios", "n_events": 9, "dt": date(2024, 3, 1)}
+    platform = {"user_sk": 1, "platform": "ios", "dt": date(2024, 3, 1)}
     contract = {"user_sk": 1, "user_id": "u1", "row_hash": 1, "started_on": date(2024, 1, 1), "plan": "basic"}
     said = {"user_sk": 1, "kind": "nps", "occurred_at": datetime.fromisoformat("2024-03-01"), "row_hash": 1}
     inputs = {
-        "intermediate.platform_days": [platform, {**platform, "platform": "web", "dt": date(2024, 4, 1)}],
+        "intermediate.platform_days": [
+            platform,
+            {**platform, "platform": "web", "dt": date(2024, 4, 1)},
+            {**platform, "platform": None, "dt": date(2024, 5, 1)},
+        ],
         "marts.contracts": [contract, {**contract, "plan": "plus", "started_on": date(2024, 2, 1), "row_hash": 2}],
         "staging.feedback": [
             {**said, "score": 10.0, "occurred_at": datetime.fromisoformat("2024-01-01")},
