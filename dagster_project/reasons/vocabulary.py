@@ -20,5 +20,3 @@ REASONS = (
     "explicit_stop",
     UNKNOWN,
 )
-TECHNICAL = ("measurement_gap", "identity_switch", "delivery_dead", "uninstalled", "permission_revoked")
-"""Reasons that say that we lost the way to the user, not that the user lost interest."""
