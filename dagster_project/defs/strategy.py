@@ -15,6 +15,7 @@ from dagster_project.models.contracts.tables import SCORES as CONTRACT_SCORES
 from dagster_project.models.tables import SCORES
 from dagster_project.project import Project
 from dagster_project.reach.tables import CONTACT_POINTS
+from dagster_project.reasons.tables import REASONS_TABLE
 from dagster_project.strategy.assignment import decide
 from dagster_project.strategy.ledger import last_contacts, may_write
 from dagster_project.strategy.tables import ASSIGNMENTS, EXPORTED, HOLDOUT, SUPPRESSED
@@ -83,7 +84,7 @@ def strategy() -> dg.Definitions:
     decisions = frame_assets(
         [EXPORTED, HOLDOUT, SUPPRESSED],
         make_decisions,
-        reads=["marts.users", STAGES, SCORES, CONTRACT_SCORES, CONTACT_POINTS],
+        reads=["marts.users", STAGES, SCORES, CONTRACT_SCORES, REASONS_TABLE, CONTACT_POINTS],
         facts={"strategy.exported": export_facts},
     )
     return dg.Definitions(assets=[decisions, ledger_asset()], asset_checks=[proof_check(EXPORTED)])
