@@ -29,6 +29,8 @@ from dagster_project.defs.models import (
     make_training_snapshots,
     stages_at,
 )
+from dagster_project.defs.outages import READS as OUTAGE_FACTS
+from dagster_project.defs.outages import make_outages
 from dagster_project.models import metrics
 from dagster_project.models.activity import BASELINE, CandidateError, FitSetup
 from dagster_project.models.btyd import DAYS_PER_UNIT, Counts, active_day_counts, fit_btyd
@@ -169,8 +171,12 @@ def project_of(cell: Cell, *, real_data: Path, folder: Path) -> Project:
     project = Project.load(path)
     for source in ("events", "users", "subscriptions", "message_events", "consents", "feedback", "links"):
         project.take_in(source)
-    for name in facts_below(project, (USERS, FEATURES, OUTCOMES)):
+    for name in facts_below(project, (USERS, FEATURES, OUTCOMES, *OUTAGE_FACTS)):
         project.build(name)
+    for name in OUTAGE_FACTS:
+        project.at(name, as_of=cell.as_of)
+    for name, made in make_outages(project, cell.as_of).items():
+        project.write(name, made, as_of=cell.as_of)
     return project
 
 

@@ -20,6 +20,7 @@ from dagster_project.reach.saturation import max_per_week
 from dagster_project.reports import ReportContent, render_report, write_plotly_js
 from dagster_project.reports.compliance import RuleFigures
 from dagster_project.reports.messages import message_metrics
+from dagster_project.reports.reasons import reason_metrics
 from dagster_project.reports.trust import TrustContent
 from dagster_project.rule_figures import rule_figures, rule_metrics
 from dagster_project.settings import CANONICAL, settings_hash
@@ -116,6 +117,7 @@ def metrics(night: Night, quality: pl.DataFrame) -> dict[str, Any]:
         "compliance": rule_metrics(night.rules()),
         "drift": json.loads(verdict["drift"]),
         "trust": trust_metrics(night),
+        "reasons": reason_metrics(night.table("reasons.reasons")),
         "freshness": asdict(night.project.freshness(night.as_of)),
         "outages": night.table("outages.outages").to_dicts(),
         "data_quality": quality.to_dicts(),
@@ -224,6 +226,8 @@ def report_content(night: Night, quality: pl.DataFrame) -> ReportContent:
         rules=night.rules(),
         suppressed_counts=suppressed.group_by("rule_id", "citation").len("n_users").sort("rule_id", "citation"),
         trust=trust_content(night),
+        reasons=night.table("reasons.reasons"),
+        breakdowns=night.table("reasons.breakdowns"),
         quality=quality,
         quarantine_reasons=quarantine_reasons(project.quarantine(), as_of=as_of),
         message_quality=night.table("marts.message_quality"),

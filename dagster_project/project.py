@@ -204,12 +204,13 @@ class Project:
         return self.builder(**values).compute(table, as_of=as_of)
 
     def candidates(self, as_of: date) -> pl.DataFrame:
-        """Every user of a night with stage and scores."""
+        """Every user of a night with stage, scores and, if churned, the reason."""
         stages = self.read("lifecycle.stages", as_of=as_of).drop("user_id")
         scores = self.read("models.scores", as_of=as_of).drop("user_id")
         contracts = self.read("models.contract_scores", as_of=as_of).select("user_sk", "p_churn")
+        reasons = self.read("reasons.reasons", as_of=as_of).select("user_sk", "reason", "reason_confidence")
         users = self.read("marts.users", as_of=as_of)
-        for more in (stages, scores, contracts):
+        for more in (stages, scores, contracts, reasons):
             users = users.join(more, on="user_sk", how="left")
         return users.sort("user_id")
 

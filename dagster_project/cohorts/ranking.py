@@ -97,19 +97,20 @@ def rank_cohorts(
     catalogue: Catalogue,
     default_locale: str = "en",
     moved_by: pl.DataFrame | None = None,
+    left_for: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """One row per user to contact, `rank` 1 first: by `expected_profit` falling, then `user_id`.
 
     `exported` comes from `decide`; `candidates` gives each user's stage, numbers and locale. A locale that
-    has no templates becomes `default_locale`. `moved_by` (user_id, sentence) is added to the explanation, and
-    so is `offer_basis`.
-    Columns that nothing fills yet are there and null.
+    has no templates becomes `default_locale`. `left_for` (user_id, why_left), `moved_by` (user_id, sentence) and
+    `offer_basis` are added to the explanation. Columns that nothing fills yet are there and null.
     """
     known = candidates.select("user_sk", *_facts(candidates, _FACTS_OF_CONTACTS))
-    told = pl.DataFrame(schema={"user_id": pl.String, "sentence": pl.String}) if moved_by is None else moved_by
+    why, told = _told(left_for, "why_left"), _told(moved_by, "sentence")
     return (
         exported.join(known, on="user_sk", how="left")
         .join(told, on="user_id", how="left")
+        .join(why, on="user_id", how="left")
         .sort("expected_profit", "user_id", descending=[True, False])
         .with_row_index("rank", offset=1)
         .with_columns(
@@ -117,9 +118,9 @@ def rank_cohorts(
             _served_locale(default_locale).alias("locale"),
             _per_strategy({one.id: one.dose.max_touches for one in catalogue.strategies}).alias("max_touches"),
             _per_strategy({one.id: _offer(one) for one in catalogue.strategies}).alias("offer"),
-            pl.concat_str(_explanation(catalogue), "sentence", "offer_basis", separator=" ", ignore_nulls=True).alias(
-                "explanation"
-            ),
+            pl.concat_str(
+                _explanation(catalogue), "why_left", "sentence", "offer_basis", separator=" ", ignore_nulls=True
+            ).alias("explanation"),
         )
         .select([pl.col(name).cast(dtype) for name, dtype in COHORTS.items()])
     )
@@ -152,6 +153,10 @@ def every_user(
         .select([pl.col(name).cast(dtype) for name, dtype in USERS.items()])
         .sort("user_id")
     )
+
+
+def _told(sentences: pl.DataFrame | None, column: str) -> pl.DataFrame:
+    return pl.DataFrame(schema={"user_id": pl.String, column: pl.String}) if sentences is None else sentences
 
 
 def _facts(frame: pl.DataFrame, types: Mapping[str, pl.DataType | type[pl.DataType]]) -> list[pl.Expr]:

@@ -37,8 +37,8 @@ columns:
   stage: one of the fifteen stages
   days_silent (days): since the last active day
   churned_on (date): first day of silence beyond the threshold
-  reason: why the user left; null until it is worked out
-  reason_confidence (0 to 1): of the reason
+  reason: why the user left, one of the seventeen of reasons.reasons; null for users who have not churned
+  reason_confidence (0 to 1): chance that the reason is right
   p_return (0 to 1): chance to come back within the horizon without contact
   p_return_low (0 to 1): lower end of its interval
   p_return_high (0 to 1): upper end
@@ -85,8 +85,8 @@ columns:
   expected_value (currency): money to expect within the horizon
   value_if_returned (currency): money within the horizon after a return
   relapse_probability (0 to 1): of a returned user to leave again within two horizons; null for others
-  reason: why the user left; null until it is worked out
-  reason_confidence (0 to 1): of the reason
+  reason: why the user left, one of the seventeen of reasons.reasons; null for users who have not churned
+  reason_confidence (0 to 1): chance that the reason is right
   trust_index (0 to 1): how much the user still lets us in, by the record of our messages; see docs/trust.md
   reachable_channels: channels that may be used, separated by commas
   strategy_id: what to do

@@ -23,6 +23,8 @@ from dagster_project.models.wording import in_plain_order, in_words
 from dagster_project.project import Project
 from dagster_project.reach.tables import CONTACT_POINTS
 from dagster_project.reach.trust_tables import TRUST
+from dagster_project.reasons.tables import REASONS_TABLE
+from dagster_project.reasons.wording import sentences as reason_sentences
 from dagster_project.strategy.tables import EXPORTED, HOLDOUT
 
 REFERENCE_ROWS = 20_000  # enough to tell what is typical; more only cost time
@@ -53,6 +55,7 @@ def make_cohorts(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]:
         candidates,
         catalogue=project.catalogue,
         moved_by=in_words(project.read("cohorts.explanations", as_of=as_of)),
+        left_for=reason_sentences(project.read("reasons.reasons", as_of=as_of)),
     )
     users = every_user(
         candidates,
@@ -67,7 +70,8 @@ def make_cohorts(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]:
 @dg.definitions
 def cohorts() -> dg.Definitions:
     """Every table of the layer."""
-    reads: list[Documented | str] = ["marts.users", STAGES, SCORES, CONTRACT_SCORES, CONTACT_POINTS, EXPORTED, HOLDOUT]
+    decided = [CONTACT_POINTS, EXPORTED, HOLDOUT]
+    reads: list[Documented | str] = ["marts.users", STAGES, SCORES, CONTRACT_SCORES, REASONS_TABLE, *decided]
     explained = frame_asset(
         EXPLANATIONS,
         make_explanations,

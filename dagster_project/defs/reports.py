@@ -19,6 +19,7 @@ from dagster_project.outages import tables as outage_tables
 from dagster_project.project import Project
 from dagster_project.reach import tables as reach_tables
 from dagster_project.reach import trust_tables
+from dagster_project.reasons import tables as reason_tables
 from dagster_project.strategy import tables as strategy_tables
 
 FILES = "reports.night_files"
@@ -32,6 +33,7 @@ FRAME_TABLES: tuple[Documented, ...] = (
     *contract_tables.TABLES,
     reach_tables.ENDPOINTS,
     reach_tables.FAILURE_CODES,
+    *reason_tables.TABLES,
     reach_tables.CONTACT_POINTS,
     *trust_tables.TABLES,
     strategy_tables.SEND_HOURS,
@@ -86,6 +88,7 @@ def is_newest_night(lake: Lake, as_of: date) -> bool:
             "reach.failure_codes",
             "reach.damage",
             "reach.trust_funnel",
+            "reasons.breakdowns",
             "staging.quarantine",
         )
     ],

@@ -15,6 +15,7 @@ from dagster_project.models.contracts.tables import SCORES as CONTRACT_SCORES
 from dagster_project.models.tables import SCORES
 from dagster_project.project import Project
 from dagster_project.reach.tables import CONTACT_POINTS
+from dagster_project.reasons.tables import REASONS_TABLE
 from dagster_project.strategy.assignment import decide
 from dagster_project.strategy.hours import day_hours, fit_hours, weighted_hours
 from dagster_project.strategy.ledger import contacts, may_write
@@ -105,7 +106,16 @@ def strategy() -> dg.Definitions:
     decisions = frame_assets(
         [EXPORTED, HOLDOUT, SUPPRESSED],
         make_decisions,
-        reads=["marts.users", "marts.user_messages", STAGES, SCORES, CONTRACT_SCORES, CONTACT_POINTS, SEND_HOURS],
+        reads=[
+            "marts.users",
+            "marts.user_messages",
+            STAGES,
+            SCORES,
+            CONTRACT_SCORES,
+            REASONS_TABLE,
+            CONTACT_POINTS,
+            SEND_HOURS,
+        ],
         facts={"strategy.exported": export_facts},
     )
     send_hours = frame_asset(SEND_HOURS, make_send_hours, reads=["marts.user_hours", "marts.sent_hours", STAGES])

@@ -77,6 +77,10 @@ class ReportContent:
 
     trust: TrustContent | None = None
     """What the section on trust shows."""
+    reasons: pl.DataFrame | None = None
+    """reasons.reasons: reason and reason_confidence are used."""
+    breakdowns: pl.DataFrame | None = None
+    """reasons.breakdowns."""
 
     quality: pl.DataFrame | None = None
     """table, n_files, n_rows_read, n_kept, n_duplicates, n_anonymous, n_filtered, n_quarantined."""

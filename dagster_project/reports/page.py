@@ -11,6 +11,7 @@ import polars as pl
 
 from dagster_project.reports import compliance, figures, outages, sentences, summaries, tables, trust
 from dagster_project.reports import formatting as fmt
+from dagster_project.reports import reasons as of_reasons
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -96,6 +97,7 @@ def render_report(content: ReportContent, *, plotly_js: Literal["shared", "inlin
         messages=message_tables(content),
         trust=_trust(content),
         rules=_rules(content),
+        reasons=_reasons(content),
         glossary=GLOSSARY,
         script_path=f"../{SHARED_SCRIPT}",
         # The library is trusted and holds no "</script"; a test keeps watch over that.
@@ -265,6 +267,26 @@ def _rules(content: ReportContent) -> dict[str, object] | None:
         "table": compliance.kept_back_table(found),
         "findings": compliance.findings(found),
     }
+
+
+def _reasons(content: ReportContent) -> dict[str, object] | None:
+    if content.reasons is None or content.reasons["reason"].drop_nulls().is_empty():
+        return None
+    shares = of_reasons.reason_shares(content.reasons)
+    bars = of_reasons.share_bars(shares)
+    return {
+        "shares": _picture("reasons", bars, of_reasons.about_shares(shares), kind="Bar chart of reasons for leaving"),
+        "table": of_reasons.share_table(shares),
+        "differences": _differences_picture(content),
+    }
+
+
+def _differences_picture(content: ReportContent) -> Picture | None:
+    if content.breakdowns is None or (found := of_reasons.real_differences(content.breakdowns)).is_empty():
+        return None
+    lead = of_reasons.about_differences(found)
+    kind = "Heat map of groups and reasons"
+    return _picture("reason-differences", of_reasons.difference_map(found), lead, kind=kind)
 
 
 def _said(about: Callable[[pl.DataFrame], str], frame: pl.DataFrame | None) -> str | None:

@@ -106,6 +106,14 @@ def test_columns_that_nothing_fills_yet_are_null(ranked: pl.DataFrame) -> None:
     assert empty.null_count().row(0) == (3,) * 5
 
 
+def test_the_explanation_says_why_the_user_left_before_what_moved_the_score() -> None:
+    left = pl.DataFrame({"user_id": ["d"], "why_left": ["Probably left for price or plan (88 % sure)."]})
+    moved = pl.DataFrame({"user_id": ["d"], "sentence": ["Few days."]})
+    ranked = rank_cohorts(EXPORTED, CANDIDATES, catalogue=load_catalogue(), moved_by=moved, left_for=left)
+    assert ranked["explanation"][0].endswith("costs. Probably left for price or plan (88 % sure). Few days.")
+    assert ranked["explanation"][1].endswith("look again.")
+
+
 def test_nobody_to_contact_gives_an_empty_list_with_its_columns() -> None:
     ranked = rank_cohorts(EXPORTED.clear(), CANDIDATES.clear(), catalogue=load_catalogue())
     assert (ranked.height, ranked.schema) == (0, pl.Schema(COHORTS))

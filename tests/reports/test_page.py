@@ -16,6 +16,7 @@ SECTIONS = [
     "Our own outages",
     "What “churned” means here",
     "When they come back",
+    "Why they left",
     "Are the probabilities honest",
     "Tonight&#39;s list",
     "Held out and suppressed",

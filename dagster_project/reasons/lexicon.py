@@ -1,0 +1,106 @@
+"""What users and sources mean by their words: transparent phrases by topic, English and Chinese. No model.
+
+The phrases lie in `lexicon/*.toml`. A category is taken at its word before the text is read.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import polars as pl
+
+FOLDER = Path(__file__).parent / "lexicon"
+Vocabulary = Literal["topics", "consent_sources"]
+HAS_WORD_BOUNDARIES = {"en": True, "zh": False}
+# "not at all too expensive": a negation reaches over two words, or two characters where words are not parted.
+REACH_WORDS = 2
+BETWEEN_WORDS = 3
+
+
+@dataclass(frozen=True)
+class Topic:
+    """One topic in one language, as patterns of the regex engine of polars (no look-around).
+
+    `category` matches a whole category; `phrase` anywhere; `negated` a phrase that a negator takes back, or None.
+    """
+
+    name: str
+    category: str | None
+    phrase: str
+    negated: str | None
+
+
+@cache
+def load_topics(vocabulary: Vocabulary = "topics") -> tuple[Topic, ...]:
+    """Every topic of every language, in the order of the files; `consent_sources` are ways to take a consent back."""
+    found: list[Topic] = []
+    for language, has_boundaries in HAS_WORD_BOUNDARIES.items():
+        content = tomllib.loads((FOLDER / f"{language}.toml").read_text(encoding="utf-8"))
+        negators = _either(content["negators"], has_boundaries=has_boundaries)
+        found += [_topic(name, given, negators, has_boundaries) for name, given in content[vocabulary].items()]
+    return tuple(found)
+
+
+def with_topics(said: pl.DataFrame, *, vocabulary: Vocabulary = "topics") -> pl.DataFrame:
+    """`said` with `topics`, the sorted names of what each row is about (an empty list if nothing was recognised).
+
+    Column `words` is the source's category, end reason or the like, `text` free text; both may be null. The text is
+    read only where the category says nothing. Rows and their order stay.
+    """
+    different = said.select("words", "text").unique(maintain_order=True)
+    topics = load_topics(vocabulary)
+    told = different.with_columns(
+        _named(_normal(different["words"]), topics, whole=True).alias("of_category"),
+        _named(_normal(different["text"]), topics, whole=False).alias("of_text"),
+    )
+    by_category = pl.col("of_category").list.len() > 0
+    judged = told.select("words", "text", pl.when(by_category).then("of_category").otherwise("of_text").alias("topics"))
+    return said.join(judged, on=["words", "text"], how="left", nulls_equal=True, maintain_order="left")
+
+
+def _named(content: pl.Series, topics: Sequence[Topic], *, whole: bool) -> pl.Series:
+    hits: dict[str, pl.Series] = {}
+    for topic in topics:
+        left = content if topic.negated is None else content.str.replace_all(topic.negated, " ")
+        hit = left.str.contains(topic.phrase)
+        if whole and topic.category is not None:
+            hit = hit | content.str.contains(topic.category)
+        hits[topic.name] = hits[topic.name] | hit if topic.name in hits else hit
+    found = pl.DataFrame(hits).select(pl.all().fill_null(value=False))
+    named = [pl.when(pl.col(name)).then(pl.lit(name)) for name in sorted(hits)]
+    return found.select(pl.concat_list(named).list.drop_nulls()).to_series()
+
+
+def _normal(content: pl.Series) -> pl.Series:
+    """Lower case, one space between words, no apostrophes: "Don't_use" is "dont use"."""
+    lower = content.str.to_lowercase().str.replace_all("['’`]", "")
+    return lower.str.replace_all(r"[\s_\-/]+", " ").str.strip_chars()
+
+
+def _topic(name: str, given: Mapping[str, Any], negators: str, has_boundaries: bool) -> Topic:
+    phrase = _either(given["phrases"], has_boundaries=has_boundaries)
+    between = rf"\s+(?:\w+\s+){{0,{REACH_WORDS}}}" if has_boundaries else f".{{0,{REACH_WORDS}}}"
+    whole = given.get("categories", ())
+    return Topic(
+        name=name,
+        category=f"^(?:{'|'.join(re.escape(one) for one in whole)})$" if whole else None,
+        phrase=phrase,
+        negated=f"{negators}{between}{phrase}" if given.get("negatable", False) else None,
+    )
+
+
+def _either(phrases: Sequence[str], *, has_boundaries: bool) -> str:
+    # Longest first: alternation takes the first that fits.
+    ordered = sorted(phrases, key=lambda phrase: (-len(phrase), phrase))
+    patterns = "|".join(_pattern(one) for one in ordered)
+    return rf"\b(?:{patterns})\b" if has_boundaries else f"(?:{patterns})"
+
+
+def _pattern(phrase: str) -> str:
+    between = rf"\s+(?:\w+\s+){{0,{BETWEEN_WORDS}}}"
+    parts = [re.escape(part).replace(r"\*", r"\w*").replace(r"\ ", r"\s+") for part in phrase.split(" .. ")]
+    return between.join(parts)
