@@ -27,9 +27,9 @@ columns:
   n_options (options): allowed options of the user
   propensity (0 to 1): chance of this arm with this strategy
   send_at: the user's local time with its offset
+  hour_basis: user (the likeliest hour of strategy.send_hours that is open) or strategy (its own hour)
   step: of the series; 1 for a strategy of one message
   template_id: the words
-  hour_basis: user (the likeliest hour of strategy.send_hours that is open) or strategy (its own hour)
   consent_basis: on what the permission rests
   law: the packs of rules that bind the user
   offer_basis: why the offer is the same for everybody, where law asks for that; else null
