@@ -53,7 +53,7 @@ class Split:
 
     def fitted(self) -> HourModel:
         """What a night would fit on the training part."""
-        return fit_hours(weighted_hours(self.hours, NO_SENDS))
+        return fit_hours(self.hours, NO_SENDS)
 
 
 def split_log(visits: pl.DataFrame) -> Split:

@@ -17,7 +17,7 @@ from dagster_project.project import Project
 from dagster_project.reach.tables import CONTACT_POINTS
 from dagster_project.reasons.tables import REASONS_TABLE
 from dagster_project.strategy.assignment import decide
-from dagster_project.strategy.hours import day_hours, fit_hours, weighted_hours
+from dagster_project.strategy.hours import day_hours, fit_hours
 from dagster_project.strategy.ledger import contacts, may_write
 from dagster_project.strategy.series import Past
 from dagster_project.strategy.tables import ASSIGNMENTS, EXPORTED, HOLDOUT, SEND_HOURS, SUPPRESSED
@@ -62,7 +62,7 @@ def make_send_hours(project: Project, as_of: date) -> pl.DataFrame:
     sent = project.read("marts.sent_hours", as_of=as_of)
     stages = project.read("lifecycle.stages", as_of=as_of)
     wanted = stages.filter(pl.col("is_churned") | (pl.col("phase") == "declining")).select("user_sk")
-    model = fit_hours(weighted_hours(hours, sent))
+    model = fit_hours(hours, sent)
     own = hours.join(wanted, on="user_sk", how="semi")
     return day_hours(own, sent, model=model, weekday=(as_of + timedelta(days=1)).weekday())
 

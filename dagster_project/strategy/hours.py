@@ -109,16 +109,17 @@ def weighted_hours(hours: pl.DataFrame, sent_hours: pl.DataFrame) -> pl.DataFram
     )
 
 
-def fit_hours(weighted: pl.DataFrame) -> HourModel:
+def fit_hours(hours: pl.DataFrame, sent_hours: pl.DataFrame) -> HourModel:
     """The population's hours, and the smoothing that best foretells users' late hours from their early ones.
 
-    `weighted` as from `weighted_hours`. Late hours of at most 20,000 users are scored by log-likelihood under every
-    smoothing of the grid; users without early hours count too, for they are what the population must serve.
+    `hours` and `sent_hours` as for `weighted_hours`. Late hours of at most 20,000 users are scored by log-likelihood
+    under every smoothing of the grid; users without early hours count too, for they are what the population must
+    serve.
     """
-    total, early = _summed(weighted, "both"), _summed(weighted, "early")
-    if weighted["late"].sum() < MIN_LATE_HOURS or early.sum() < MIN_LATE_HOURS:
+    total, early, late = _summed(hours, sent_hours)
+    if late.sum() < MIN_LATE_HOURS or early.sum() < MIN_LATE_HOURS:
         return HourModel(shrunken_hours(total))
-    sample = _sampled(weighted)
+    sample = weighted_hours(_sampled(hours), sent_hours)
     smoothing = best_smoothing(
         week_counts(sample, "early"), week_counts(sample, "late"), population=shrunken_hours(early)
     )
@@ -182,16 +183,23 @@ def _circle(n_hours: int, bandwidth_hours: float) -> Floats:
     return np.asarray(kernel / kernel.sum(axis=1, keepdims=True))
 
 
-def _summed(weighted: pl.DataFrame, column: str) -> Floats:
+def _summed(hours: pl.DataFrame, sent_hours: pl.DataFrame) -> tuple[Floats, Floats, Floats]:
+    """Everybody's hours of the week: all, early, late. Whole numbers are summed first: those know no order."""
+    everybody = hours.group_by("hour_of_week", "sent_hour").agg(pl.col("n_hours", "n_late_hours").sum())
+    weighted = weighted_hours(everybody.with_columns(user_id=pl.lit("everybody")), sent_hours)
     cells = weighted["hour_of_week"].to_numpy()
-    return np.bincount(cells, weighted[column].to_numpy(), minlength=WEEK_HOURS).astype(np.float64)
+    total, early, late = (
+        np.bincount(cells, weighted[name].to_numpy(), minlength=WEEK_HOURS).astype(np.float64)
+        for name in ("both", "early", "late")
+    )
+    return total, early, late
 
 
-def _sampled(weighted: pl.DataFrame) -> pl.DataFrame:
-    """At most MAX_FITTED_USERS with a late hour, evenly taken from the order of their ids."""
-    users = weighted.filter(pl.col("late") > 0).select("user_id").unique().sort("user_id")
-    step = -(-users.height // MAX_FITTED_USERS)
-    return weighted.join(users.gather_every(step), on="user_id", how="semi").sort("user_id", "hour_of_week")
+def _sampled(hours: pl.DataFrame) -> pl.DataFrame:
+    """The hours of at most MAX_FITTED_USERS with a late hour, evenly taken from the order of their ids."""
+    users = hours.filter(pl.col("n_late_hours") > 0).select("user_id").unique().sort("user_id")
+    step = max(1, -(-users.height // MAX_FITTED_USERS))
+    return hours.join(users.gather_every(step), on="user_id", how="semi")
 
 
 def day_hours(hours: pl.DataFrame, sent_hours: pl.DataFrame, *, model: HourModel, weekday: int) -> pl.DataFrame:

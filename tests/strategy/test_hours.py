@@ -134,7 +134,7 @@ def test_the_split_in_time_believes_users_who_have_hours_of_their_own() -> None:
     log, peak = planted(400, own_share=0.8, seed=1)
     weighted = weighted_hours(log, NO_SENDS)
 
-    model = fit_hours(weighted)
+    model = fit_hours(log, NO_SENDS)
     best = model.probabilities(week_counts(weighted, "both").dense()).reshape(-1, 7, 24).sum(axis=1).argmax(axis=1)
     missed = np.abs((best - peak + 12) % 24 - 12)
 
@@ -148,18 +148,18 @@ def test_the_split_in_time_believes_users_who_have_hours_of_their_own() -> None:
 def test_the_split_in_time_leaves_users_to_everybody_who_have_none() -> None:
     log, _ = planted(400, own_share=0.0, seed=2)
 
-    assert fit_hours(weighted_hours(log, NO_SENDS)).smoothing.strength_hours >= 128
+    assert fit_hours(log, NO_SENDS).smoothing.strength_hours >= 128
 
 
 def test_too_few_late_hours_choose_no_smoothing() -> None:
-    model = fit_hours(weighted_hours(hours(("a", 19, 5, None, 2)), NO_SENDS))
+    model = fit_hours(hours(("a", 19, 5, None, 2)), NO_SENDS)
 
     assert (model.is_fitted, model.smoothing) == (False, Smoothing())
     assert model.population.argmax() == 19
 
 
 def test_a_log_without_any_hour_is_flat() -> None:
-    assert fit_hours(weighted_hours(hours(), NO_SENDS)).population == pytest.approx(np.full(WEEK_HOURS, 1 / WEEK_HOURS))
+    assert fit_hours(hours(), NO_SENDS).population == pytest.approx(np.full(WEEK_HOURS, 1 / WEEK_HOURS))
 
 
 def test_even_sending_needs_no_correction_and_none_is_made_without_messages() -> None:
@@ -181,8 +181,8 @@ def test_the_peak_that_our_messages_made_is_not_the_users() -> None:
     rows += [(f"u{i:03d}", 24 * (i % 7) + 18, 4, None, 1) for i in range(100)]
     log, sends = hours(*rows), pl.DataFrame({"sent_hour": [9], "n_sent": [5000]})
 
-    raw = fit_hours(weighted_hours(log, NO_SENDS)).population.reshape(7, 24).sum(axis=0).argmax()
-    corrected = fit_hours(weighted_hours(log, sends)).population.reshape(7, 24).sum(axis=0).argmax()
+    raw = fit_hours(log, NO_SENDS).population.reshape(7, 24).sum(axis=0).argmax()
+    corrected = fit_hours(log, sends).population.reshape(7, 24).sum(axis=0).argmax()
 
     assert (raw, corrected) == (9, 18)
 
@@ -217,7 +217,7 @@ def test_the_order_of_rows_changes_nothing() -> None:
     log = log.with_columns(user_sk=pl.col("user_id").rank("dense").cast(pl.Int64), timezone=pl.lit("UTC"))
     shuffled = log.sample(fraction=1, shuffle=True, seed=1)
 
-    one, other = (fit_hours(weighted_hours(rows, NO_SENDS)) for rows in (log, shuffled))
+    one, other = (fit_hours(rows, NO_SENDS) for rows in (log, shuffled))
 
     assert one.smoothing == other.smoothing
     assert np.array_equal(one.population, other.population)
