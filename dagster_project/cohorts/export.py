@@ -3,9 +3,10 @@
 The manifest and the move into place live in `publish`.
 """
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 import polars as pl
@@ -19,7 +20,7 @@ _FITS_IN_FORMULA = r'^[^"\p{C}]{1,127}$'
 _MONEY = ("value_if_returned", "expected_profit", "expected_value", "expected_cost")
 _MONEY_PLACES = 2
 _OTHER_PLACES = 6
-USER_IDS = ("user_id",)
+_ID = "user_id"
 
 
 @dataclass(frozen=True)
@@ -35,17 +36,20 @@ class CsvForm:
 
 
 PLAIN = CsvForm()
+NO_OTHER_NAMES: Mapping[str, str] = MappingProxyType({})
 
 
-def write_csv(frame: pl.DataFrame, path: Path, *, form: CsvForm = PLAIN, ids: Collection[str] = USER_IDS) -> None:
+def write_csv(
+    frame: pl.DataFrame, path: Path, *, form: CsvForm = PLAIN, headers: Mapping[str, str] = NO_OTHER_NAMES
+) -> None:
     """Writes `frame` to `path` by RFC 4180: UTF-8, LF, a header, dates as ISO 8601, null as an empty cell.
 
     Money has 2 decimals at most, other floats 6. A text cell that a spreadsheet could run, or that begins
-    with ', gets one ' in front; the columns `ids` are written as `form` says. `exact_text` gives back what stood
-    there. Numbers stay numbers.
+    with ', gets one ' in front; `user_id` is written as `form` says. `exact_text` gives back what stood there.
+    Numbers stay numbers. `headers`: names of columns in the file, where they differ.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    cells = [_cell(name, dtype, form=form, is_id=name in ids).alias(name) for name, dtype in frame.schema.items()]
+    cells = [_cell(name, dtype, form=form).alias(headers.get(name, name)) for name, dtype in frame.schema.items()]
     frame.select(cells).write_csv(
         path,
         include_bom=form.bom,
@@ -77,13 +81,13 @@ def write_cohorts(
         write_csv(rows.sort("rank"), folder / "cohorts" / f"{cohort}.csv", form=form)
 
 
-def _cell(column: str, dtype: pl.DataType, *, form: CsvForm, is_id: bool) -> pl.Expr:
+def _cell(column: str, dtype: pl.DataType, *, form: CsvForm) -> pl.Expr:
     if dtype != pl.String:
         return _rounded(column, dtype)
     text = pl.col(column)
     quoted = pl.format("'{}", text)
     guarded = pl.when(text.str.contains(_EXECUTABLE_START)).then(quoted).otherwise(text)
-    if not is_id or form.ids_as_text == "plain":
+    if column != _ID or form.ids_as_text == "plain":
         return guarded
     if form.ids_as_text == "quote":
         return quoted
