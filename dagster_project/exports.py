@@ -12,6 +12,7 @@ import polars as pl
 from dagster_project.cohorts.destinations import Destination, write_destinations
 from dagster_project.cohorts.dictionary import DICTIONARY, data_dictionary
 from dagster_project.cohorts.export import CsvForm, write_cohorts, write_csv
+from dagster_project.lake.duck import frame
 from dagster_project.project import Project
 from dagster_project.settings import Settings
 
@@ -95,13 +96,12 @@ def night_addresses(project: Project, as_of: date, *, users: pl.Series) -> pl.Da
     export = project.settings.export
     keys = project.read("marts.users", as_of=as_of).select("user_sk", "user_id")
     wanted = keys.filter(pl.col("user_id").is_in(users.implode()))
-    newest = (
-        project.seen("staging.users", as_of=as_of)
-        .join(wanted, on="user_sk")
-        .sort("user_id", "delivery", "dt", descending=[False, True, True], nulls_last=True)
-        .unique("user_id", keep="first", maintain_order=True)
-    )
-    return newest.select(
+    with project.connect() as con:
+        project.builder().view(con, "staging.users", through=as_of)
+        con.register("wanted", wanted)
+        profiles = frame(con, "select user_id, attributes, delivery, dt from staging.users join wanted using (user_sk)")
+    newest_first = profiles.sort("user_id", "delivery", "dt", descending=[False, True, True], nulls_last=True)
+    return newest_first.unique("user_id", keep="first", maintain_order=True).select(
         "user_id",
         _attribute(export.email_attribute).alias("email"),
         _attribute(export.phone_attribute).alias("phone"),

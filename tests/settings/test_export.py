@@ -1,7 +1,11 @@
+import re
+from pathlib import Path
+
 import pytest
 
 from dagster_project.settings.fingerprint import settings_hash
 
+DOCS = Path(__file__).parents[2] / "docs" / "exports.md"
 USERS = """
 [sources.users]
 path = "users.csv"
@@ -112,3 +116,10 @@ def test_the_order_of_the_columns_is_part_of_the_settings_hash(load, minimal):
         for columns in ('["user_id", "rank"]', '["rank", "user_id"]')
     }
     assert len(hashes) == 2
+
+
+def test_the_settings_shown_in_docs_are_accepted(load, minimal):
+    spreadsheet, tools = re.findall("```toml\n(.*?)```", DOCS.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert load(f"{minimal}{spreadsheet}").export.bom is True
+    export = load(f'{minimal}[sources.users]\npath = "users.csv"\n{tools}').export
+    assert list(export.destinations) == ["mailer", "google_ads"]
