@@ -10,9 +10,10 @@ from typing import Any
 
 import polars as pl
 
-from dagster_project.cohorts.export import write_cohorts
+from dagster_project.cohorts.dictionary import DICTIONARY
 from dagster_project.cohorts.publish import manifest, publish_folder, write_manifest
 from dagster_project.errors import LakeError
+from dagster_project.exports import exports_of, write_lists
 from dagster_project.ingest.quality import quality_counts, quarantine_reasons
 from dagster_project.lake.store import fingerprint
 from dagster_project.project import Project
@@ -66,13 +67,10 @@ def publish_night(project: Project, as_of: date) -> Path:
     night = Night(project, as_of)
     staged = night.folder.with_name(f".{night.folder.name}.staged")
     clear(staged)
-    contacts = night.table("cohorts.contacts")
-    write_cohorts(
-        staged, cohorts=contacts, holdout=night.table("strategy.holdout"), suppressed=night.table("strategy.suppressed")
-    )
-    night.table("cohorts.users").write_parquet(staged / "users.parquet", compression="zstd")
+    destinations = write_lists(project, as_of, folder=staged)
     quality = night.quality()
-    (staged / "metrics.json").write_text(dump(metrics(night, quality)), encoding="utf-8", newline="\n")
+    figures = {**metrics(night, quality), "destinations": destinations}
+    (staged / "metrics.json").write_text(dump(figures), encoding="utf-8", newline="\n")
     page = render_report(report_content(night, quality))
     (staged / "report.html").write_text(page, encoding="utf-8", newline="\n")
     settings, data = settings_hash(project.settings), project.data_hash(as_of)
@@ -178,6 +176,8 @@ def summary(project: Project, as_of: date) -> list[str]:
         "users.parquet": f"{stages.height:,} users, {int(stages['is_churned'].sum()):,} of them churned",
         "metrics.json": f"model figures; {night.verdict()['winner']} ships",
         "report.html": "the pictures; open it in a browser",
+        **{one.path: "for the tool of that name" for one in exports_of(project.settings).destinations},
+        DICTIONARY: "what each column of each file means",
         "manifest.json": "checksums",
     }
     files = [f"  {folder / name}  {text}" for name, text in counts.items()]

@@ -48,13 +48,14 @@ FRAME_TABLES: tuple[Documented, ...] = (
 
 def shelves(project: Project, as_of: date) -> list[Shelf]:
     """What the warehouse holds: facts as views, the night's tables as tables, the whole ledger."""
-    key = as_of.isoformat()
+    key, addresses = as_of.isoformat(), project.settings.export.address_attributes
     sql = [
         Shelf(
             table=model.table,
             is_fact=model.partition == "day",
             key=WHOLE if model.partition == "whole" else key,
             doc=model,
+            withheld=addresses if model.table == "staging.users" else (),
         )
         for model in project.models.values()
     ]
@@ -90,6 +91,7 @@ def is_newest_night(lake: Lake, as_of: date) -> bool:
             "reach.trust_funnel",
             "reasons.breakdowns",
             "staging.quarantine",
+            "staging.users",
         )
     ],
     group_name="reports",

@@ -1,5 +1,6 @@
 """The published `warehouse.duckdb`: everything an analyst queries, built aside and swapped in whole."""
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -18,13 +19,14 @@ class Shelf:
     """One table of the warehouse and how it is laid out there.
 
     `is_fact`: all its partitions, as a view over the lake's files (they are too large to copy each night);
-    otherwise the partition `key`, as a table.
+    otherwise the partition `key`, as a table. `withheld`: keys of the column `attributes` that stay in the lake.
     """
 
     table: str
     is_fact: bool
     key: str | None
     doc: Documented | None
+    withheld: tuple[str, ...] = ()
 
 
 def publish_warehouse(
@@ -52,12 +54,20 @@ def fill(con: duckdb.DuckDBPyConnection, lake: Lake, shelf: Shelf) -> None:
         return
     create_schema(con, shelf.table)
     kind = "view" if shelf.is_fact else "table"
+    shown = f"* {without(shelf.withheld)}" if shelf.withheld else "*"
     # Partitions of other versions may lack columns; to look for them in every file is dear, so only where it can be.
     by_name = ", union_by_name = true" if shelf.key is None else ""
-    con.execute(f"create {kind} {shelf.table} as select * from read_parquet({file_list(paths)}{by_name})")
+    con.execute(f"create {kind} {shelf.table} as select {shown} from read_parquet({file_list(paths)}{by_name})")
     if shelf.doc is None:
         return
     con.execute(f"comment on {kind} {shelf.table} is {literal(shelf.doc.description)}")
     for name, column in shelf.doc.columns.items():
         text = f"{column.description} ({column.unit})" if column.unit else column.description
         con.execute(f"comment on column {shelf.table}.{quoted(name)} is {literal(text)}")
+
+
+def without(keys: tuple[str, ...]) -> str:
+    """The clause that takes keys out of the JSON of `attributes`; by RFC 7396 a null in a patch removes its key."""
+    patch = literal(json.dumps(dict.fromkeys(keys)))
+    patched = f"cast(json_merge_patch(attributes, {patch}) as varchar)"
+    return f"replace (case when attributes is not null then {patched} end as attributes)"

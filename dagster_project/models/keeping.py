@@ -90,7 +90,7 @@ def keep_model(folder: Path, model: object, *, card: ModelCard) -> ModelCard:
     card_aside.write_bytes(json.dumps(_as_json(kept), indent=2, sort_keys=True, allow_nan=False).encode() + b"\n")
     card_aside.replace(_card_path(folder, kept.key))
     if before is not None and before.model_sha256 != kept.model_sha256:
-        _model_path(folder, before).unlink(missing_ok=True)
+        _forget_file(folder, before)
     return kept
 
 
@@ -120,7 +120,7 @@ def load_model(folder: Path, key: str) -> tuple[Any, ModelCard]:
 def forget_model(folder: Path, card: ModelCard) -> None:
     """Remove a card and its model, the card first: no card may name a file that is gone."""
     _card_path(folder, card.key).unlink(missing_ok=True)
-    _model_path(folder, card).unlink(missing_ok=True)
+    _forget_file(folder, card)
 
 
 def read_cards(folder: Path) -> tuple[ModelCard, ...]:
@@ -213,6 +213,12 @@ def _dump(model: object, path: Path) -> None:
             f"a {type(model).__name__} cannot be kept: {error}",
             fix="hold functions of modules and plain values in it, no lambdas and no open files",
         ) from error
+
+
+def _forget_file(folder: Path, card: ModelCard) -> None:
+    """Remove a model's file unless another card names it: two trainings can come to the same bytes."""
+    if all(other.model_sha256 != card.model_sha256 for other in read_cards(folder)):
+        _model_path(folder, card).unlink(missing_ok=True)
 
 
 def _as_json(card: ModelCard) -> dict[str, Any]:

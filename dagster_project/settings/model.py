@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, PlainSerializer, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
+from dagster_project.settings.export import Export
 from dagster_project.settings.faults import Fault, refuse
 from dagster_project.settings.frozen import FrozenMapping
 from dagster_project.settings.kinds import (
@@ -269,6 +270,7 @@ class Settings(Section):
     models: Models = Models()
     schedule: Schedule = Schedule()
     strategies: Strategies = Strategies()
+    export: Export = Export()
     engine: Engine = Engine()
 
     @model_validator(mode="after")
@@ -277,6 +279,13 @@ class Settings(Section):
         if first is not None and not earliest <= first <= latest:
             problem = f"is outside quality.earliest_on to quality.latest_on ({earliest} to {latest})"
             refuse([Fault(("first_as_of",), first, problem, "write a date within them")])
+        return self
+
+    @model_validator(mode="after")
+    def _exports_fit_what_is_there(self) -> "Settings":
+        users = self.sources.users
+        found = self.export.faults(channels=list(self.channels), profile_columns=users.columns if users else ())
+        refuse([Fault(("export", *fault.where), fault.value, fault.problem, fault.fix) for fault in found])
         return self
 
     @property

@@ -14,7 +14,7 @@ from dagster_project.settings.tables import ATTRIBUTE_NAME, CANONICAL, MESSAGE_E
 SCHEMA_FILE = "settings.schema.json"
 TABLE_FILE = "settings.md"
 
-_PLACEHOLDERS = {"channels": "name", "sources": "table"}
+_PLACEHOLDERS = {"channels": "name", "sources": "table", "export.destinations": "name"}
 
 
 def settings_schema() -> dict[str, Any]:
@@ -93,7 +93,7 @@ def member(node: Mapping[str, Any]) -> dict[str, Any] | None:
 def kind_of(node: Mapping[str, Any]) -> str:
     """Return in words which values a schema node takes."""
     if "enum" in node:
-        return "one of " + ", ".join(f'"{value}"' for value in node["enum"])
+        return "one of " + ", ".join(map(as_toml, node["enum"]))
     if "anyOf" in node:
         return " or ".join(kind_of(option) for option in node["anyOf"])
     kind = str(node.get("type", "value"))
@@ -160,9 +160,9 @@ def _rows(node: Mapping[str, Any], *, prefix: str, schema: Mapping[str, Any]) ->
     for key, below in node["properties"].items():
         child = resolve(below, schema=schema)
         name = f"{prefix}{key}"
-        if key in _PLACEHOLDERS:
+        if name in _PLACEHOLDERS:
             inner = member(child) or schema["$defs"]["Source"]
-            yield from _rows(resolve(inner, schema=schema), prefix=f"{key}.<{_PLACEHOLDERS[key]}>.", schema=schema)
+            yield from _rows(resolve(inner, schema=schema), prefix=f"{name}.<{_PLACEHOLDERS[name]}>.", schema=schema)
         elif child.get("properties"):
             yield from _rows(child, prefix=f"{name}.", schema=schema)
         else:

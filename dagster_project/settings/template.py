@@ -36,6 +36,10 @@ hours = "09:00-20:00"             # of the user's local day
 
 # [budget]
 # per_night = 250.0
+
+# [export]                        # for a spreadsheet: docs/exports.md
+# bom = true                      # Excel then knows UTF-8
+# ids_as_text = "formula"         # and keeps 00123 as it is
 """
 
 

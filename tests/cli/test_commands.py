@@ -91,6 +91,7 @@ def test_the_demo_ends_with_where_its_files_are(demo: tuple[Path, str]) -> None:
         f"{night}/users.parquet",
         f"{night}/metrics.json",
         f"{night}/report.html",
+        f"{night}/data_dictionary.csv",
         f"{night}/manifest.json",
         "data/warehouse.duckdb",
     }

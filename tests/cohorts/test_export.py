@@ -1,13 +1,15 @@
 import csv
+import re
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from dagster_project.cohorts.export import write_cohorts, write_csv
+from dagster_project.cohorts.export import CsvForm, exact_text, write_cohorts, write_csv
 
 
 def _read(path: Path) -> list[list[str]]:
@@ -65,19 +67,78 @@ def test_hostile_ids_come_back_exactly_by_taking_one_quote_off(tmp_path: Path, i
     assert [cell for cell in cells if cell[0] in "=+-@\t\r\n\x00"] == []
 
 
+IDS = ["00123", "12345678901234567", "1E5", "3-4", "-7", "用户①", 'say "hi"', "a;b", "'q"]
+
+
+@pytest.mark.parametrize(
+    ("ids_as_text", "cells"),
+    [
+        ("plain", ["00123", "12345678901234567", "1E5", "3-4", "'-7", "用户①", 'say "hi"', "a;b", "''q"]),
+        ("quote", ["'00123", "'12345678901234567", "'1E5", "'3-4", "'-7", "'用户①", '\'say "hi"', "'a;b", "''q"]),
+        (
+            "formula",
+            ['="00123"', '="12345678901234567"', '="1E5"', '="3-4"', "'-7", '="用户①"', '\'say "hi"', '="a;b"', "''q"],
+        ),
+    ],
+)
+def test_ids_stand_as_the_form_says(tmp_path: Path, ids_as_text: Any, cells: list[str]) -> None:
+    frame = pl.DataFrame({"user_id": IDS, "offer": "00123"})
+    write_csv(frame, tmp_path / "out.csv", form=CsvForm(ids_as_text=ids_as_text))
+    assert _read(tmp_path / "out.csv")[1:] == [[cell, "00123"] for cell in cells]
+
+
+def test_the_bytes_of_a_file_for_a_spreadsheet(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"rank": [1, 2], "user_id": ["007", "王;芳"], "explanation": ["好, 来", "=1"]})
+    form = CsvForm(bom=True, delimiter=";", ids_as_text="formula")
+    write_csv(frame, tmp_path / "out.csv", form=form)
+    assert (tmp_path / "out.csv").read_bytes() == (
+        b"\xef\xbb\xbfrank;user_id;explanation\n"
+        b'1;"=""007""";\xe5\xa5\xbd, \xe6\x9d\xa5\n'
+        b'2;"=""\xe7\x8e\x8b;\xe8\x8a\xb3""";\'=1\n'
+    )
+    assert pl.read_csv(tmp_path / "out.csv", separator=";", infer_schema=False).rows() == [
+        ("1", '="007"', "好, 来"),
+        ("2", '="王;芳"', "'=1"),
+    ]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.one_of(_HOSTILE, st.text(min_size=1, max_size=140)), min_size=1, max_size=5),
+    st.builds(
+        CsvForm,
+        bom=st.booleans(),
+        delimiter=st.sampled_from(",;\t"),
+        ids_as_text=st.sampled_from(["plain", "quote", "formula"]),
+    ),
+)
+@example(['="1"', '"', "=", '="', "1" * 128], CsvForm(ids_as_text="formula"))
+def test_every_id_is_given_back_exactly_in_every_form(tmp_path: Path, ids: list[str], form: CsvForm) -> None:
+    write_csv(pl.DataFrame({"user_id": ids, "n": range(len(ids))}), tmp_path / "out.csv", form=form)
+    with (tmp_path / "out.csv").open(encoding="utf-8-sig" if form.bom else "utf-8", newline="") as lines:
+        cells = [row[0] for row in csv.reader(lines, delimiter=form.delimiter)][1:]
+    assert [exact_text(cell) for cell in cells] == ids
+    assert [cell for cell in cells if cell[0] in "+-@\t\r\n\x00"] == []
+    assert [cell for cell in cells if cell[0] == "=" and re.fullmatch(r'="[^"]+"', cell) is None] == []
+
+
 def test_the_set_of_a_night_has_one_file_per_cohort_with_the_same_columns(tmp_path: Path) -> None:
     cohorts = pl.DataFrame(
         {"rank": [1, 2, 3], "user_id": ["c", "a", "b"], "cohort": ["s__email", "t__push", "s__email"]}
     )
     nobody = pl.DataFrame(schema={"user_id": pl.String})
     write_cohorts(tmp_path, cohorts=cohorts, holdout=nobody, suppressed=nobody)
-    assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.csv")) == [
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")) == [
         "cohorts.csv",
+        "cohorts.parquet",
         "cohorts/s__email.csv",
         "cohorts/t__push.csv",
         "holdout.csv",
+        "holdout.parquet",
         "suppressed.csv",
+        "suppressed.parquet",
     ]
+    assert pl.read_parquet(tmp_path / "cohorts.parquet").equals(cohorts)
     assert _read(tmp_path / "cohorts" / "s__email.csv") == [
         ["rank", "user_id", "cohort"],
         ["1", "c", "s__email"],

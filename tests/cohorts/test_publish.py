@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from dagster_project.cohorts.export import CsvForm, write_csv
 from dagster_project.cohorts.publish import manifest, publish_folder, write_manifest
 from dagster_project.errors import LakeError
 
@@ -42,6 +43,13 @@ def test_the_manifest_counts_records_and_hashes_every_file_but_itself(tmp_path: 
         "sha256": sha256(b"<p>").hexdigest(),
     }
     assert json.loads((tmp_path / "manifest.json").read_text(encoding="utf-8")) == again
+
+
+def test_records_are_counted_with_any_delimiter_and_mark(tmp_path: Path) -> None:
+    form = CsvForm(bom=True, delimiter=";", ids_as_text="formula")
+    rows = pl.DataFrame({"n": [1, 2, 3], "user_id": ["a\nb", 'say "hi"\r\n;', "x\ry"]})
+    write_csv(rows, tmp_path / "out.csv", form=form)
+    assert _manifest(tmp_path)["files"]["out.csv"]["n_rows"] == 3
 
 
 def test_the_manifest_file_has_sorted_keys_and_unix_lines(tmp_path: Path) -> None:

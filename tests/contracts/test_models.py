@@ -7,7 +7,7 @@ import pytest
 
 from dagster_project.models.contracts.curves import arrays
 from dagster_project.models.contracts.durations import measure_spans, observed
-from dagster_project.models.contracts.evaluation import choose
+from dagster_project.models.contracts.evaluation import EVALUATION_SCHEMA, Judging, choose, evaluate_candidates
 from dagster_project.models.contracts.hazards import Periods, person_periods
 from dagster_project.models.contracts.models import CANDIDATES, Recipe, SurvivalModel, fit_candidate
 from dagster_project.models.contracts.proportionality import proportional_hazards_test
@@ -100,3 +100,17 @@ def test_of_equals_the_simpler_ships() -> None:
     assert choose({"cox": plain, "hazard_logistic": rich})[0] == "cox"
     rich[:, 0] = 0.09
     assert choose({"cox": plain, "hazard_logistic": rich})[0] == "hazard_logistic"
+
+
+def test_a_candidate_that_cannot_be_fitted_is_told_beside_the_others(rows: pl.DataFrame) -> None:
+    found = evaluate_candidates(
+        rows,
+        recipe=Recipe(COLUMNS, None, "day", 1),
+        judging=Judging(grid=(30, 60, 90), calibrate_at=60.0, n_folds=2, seed=1),
+        names=("kaplan_meier", "cox_stratified"),
+    )
+    assert found.table.schema == EVALUATION_SCHEMA
+    assert found.table.row(1) == (
+        *("cox_stratified", False, None, None, None, None, None, None, 0),
+        "there is no column to stratify by",
+    )

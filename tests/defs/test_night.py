@@ -75,11 +75,15 @@ def test_every_file_has_exactly_the_columns_of_the_contract_in_order(past: Compa
     assert sorted(path.name for path in past.reports(NIGHT).iterdir()) == [
         "cohorts",
         "cohorts.csv",
+        "cohorts.parquet",
+        "data_dictionary.csv",
         "holdout.csv",
+        "holdout.parquet",
         "manifest.json",
         "metrics.json",
         "report.html",
         "suppressed.csv",
+        "suppressed.parquet",
         "users.parquet",
     ]
     assert sorted(path.name for path in (past.folder / "reports").iterdir()) == [NIGHT.isoformat(), "assets"]
@@ -112,6 +116,21 @@ def test_the_manifest_vouches_for_every_file(past: Company) -> None:
         if name.endswith(".csv"):
             assert said["n_rows"] == len(list(csv.reader(data.decode().splitlines()))) - 1
     assert listed["users.parquet"]["n_rows"] == past.users(NIGHT).height
+
+
+def test_the_parquet_twins_hold_the_same_rows(past: Company) -> None:
+    for name in ("cohorts", "holdout", "suppressed"):
+        twin = pl.read_parquet(past.reports(NIGHT) / f"{name}.parquet")
+        assert twin.columns == past.csv(NIGHT, f"{name}.csv").columns
+        assert twin["user_id"].to_list() == past.csv(NIGHT, f"{name}.csv")["user_id"].to_list()
+
+
+def test_the_data_dictionary_tells_every_column_of_every_list(past: Company) -> None:
+    told = past.csv(NIGHT, "data_dictionary.csv")
+    columns = dict(told.group_by("file").agg(pl.col("column")).rows())
+    assert columns["cohorts.csv"] == columns["cohorts.parquet"] == COHORT_COLUMNS
+    assert columns["users.parquet"] == USER_COLUMNS
+    assert columns["holdout.csv"] == past.csv(NIGHT, "holdout.csv").columns
 
 
 def test_every_churned_user_is_in_exactly_one_list(past: Company) -> None:

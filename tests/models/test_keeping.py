@@ -186,6 +186,16 @@ def test_a_forgotten_model_leaves_neither_card_nor_file(tmp_path: Path) -> None:
     assert len(files(tmp_path)) == 2
 
 
+def test_two_cards_of_equal_bytes_share_a_file_until_both_are_forgotten(tmp_path: Path) -> None:
+    first, second = (keep_model(tmp_path, [1], card=replace(CARD, settings_hash=told)) for told in ("one", "two"))
+    assert first.model_sha256 == second.model_sha256
+
+    forget_model(tmp_path, first)
+    assert load_model(tmp_path, second.key)[0] == [1]
+    forget_model(tmp_path, second)
+    assert files(tmp_path) == []
+
+
 @pytest.mark.parametrize(
     ("cards", "drift", "is_due", "reason"),
     [

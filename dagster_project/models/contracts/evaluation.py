@@ -224,6 +224,6 @@ def _table_row(
     name: str, figures: Floats | None, failed: str | None, *, is_winner: bool
 ) -> tuple[str | bool | float | int | None, ...]:
     if figures is None:
-        return name, False, None, None, None, None, None, 0, failed
+        return name, False, None, None, None, None, None, None, 0, failed
     ibs, *others = (float(value) for value in figures.mean(axis=0))
     return name, is_winner, ibs, _standard_error(figures[:, 0]), *others, len(figures), None
