@@ -16,6 +16,7 @@ import duckdb
 import polars as pl
 
 from dagster_project.compliance.packs import LawBook, load_packs
+from dagster_project.compliance.zones import zone_names
 from dagster_project.errors import DataQualityError, LakeError, SettingsError, WinbackError
 from dagster_project.freshness import Freshness, freshness
 from dagster_project.ingest.arrivals import LakeArrivals
@@ -129,6 +130,7 @@ class Project:
             "core_events": list(core or NO_EVENT_TYPE),
             "counts_all": core is None,
             "timezone": self.settings.timezone,
+            "zones": list(zone_names()),
             **values,
         }
         return Builder(self.lake, self.models, self.arrivals, bound, self.connect)
@@ -288,7 +290,8 @@ class Project:
         table = "strategy.assignments"
         nights = [key for key in self.lake.index(table) if after.isoformat() < key < before.isoformat()]
         frames = [self.lake.read(table, key=key) for key in nights]
-        return pl.concat(frames) if frames else ASSIGNMENTS.to_frame()
+        # A night of an older version lacks the columns that came later.
+        return pl.concat([ASSIGNMENTS.to_frame(), *frames], how="diagonal").select(list(ASSIGNMENTS))
 
     def quarantine(self) -> pl.DataFrame:
         """The bad rows of the deliveries that count."""

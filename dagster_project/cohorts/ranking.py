@@ -118,7 +118,6 @@ def rank_cohorts(
             _served_locale(default_locale).alias("locale"),
             _per_strategy({one.id: one.dose.max_touches for one in catalogue.strategies}).alias("max_touches"),
             _per_strategy({one.id: _offer(one) for one in catalogue.strategies}).alias("offer"),
-            _template_id(catalogue).alias("template_id"),
             pl.concat_str(
                 _explanation(catalogue), "why_left", "sentence", "offer_basis", separator=" ", ignore_nulls=True
             ).alias("explanation"),
@@ -188,15 +187,6 @@ def _per_strategy(values: dict[str, int] | dict[str, str]) -> pl.Expr:
 
 def _offer(strategy: Strategy) -> str:
     return "none" if strategy.offer.kind == "none" else f"{strategy.offer.kind} {strategy.offer.cost:.2f}"
-
-
-def _template_id(catalogue: Catalogue) -> pl.Expr:
-    written = {
-        f"{one.id}__{channel}": one.template_for(channel).template_id
-        for one in catalogue.sending
-        for channel in one.channels
-    }
-    return pl.format("{}__{}", "strategy_id", "channel").replace_strict(written)
 
 
 def _explanation(catalogue: Catalogue) -> pl.Expr:

@@ -74,6 +74,26 @@ def has_open_hour(place: Place, hours: Hours, *, ready_at: datetime) -> bool:
     return bool(_open(place, hours, start)[days > ready_day].any())
 
 
+def open_hours(place: Place, hours: Hours, *, ready_at: datetime) -> NDArray[np.bool_]:
+    """Which of the 24 full hours, on the clock of the place's first zone, are open on one of the days ahead."""
+    start = _quarter(ready_at) - timedelta(days=1)
+    minutes, _ = _local(place.zones[0], start)
+    found = np.zeros(24, dtype=np.bool_)
+    found[minutes[_open(place, hours, start) & (minutes % 60 == 0)] // 60] = True
+    return found
+
+
+def minutes_open(place: Place, hours: Hours, *, at: datetime) -> int:
+    """How many minutes after `at`, an allowed moment, a message may still arrive within the same clock hour."""
+    later = np.arange(60 - at.minute)
+    is_open = np.ones(later.size, dtype=np.bool_)
+    for name in place.zones:
+        clock = at.astimezone(zone(name))
+        minutes = (clock.hour * 60 + clock.minute + later) % MINUTES_PER_DAY
+        is_open &= hours.allowed(minutes, caution_minutes=place.caution_minutes)
+    return int((~is_open).argmax() if not is_open.all() else later.size) - 1
+
+
 def is_allowed(place: Place, hours: Hours, *, at: datetime) -> bool:
     """Whether a message may arrive at this instant, on every clock that the user may live by."""
     clocks = [at.astimezone(zone(name)) for name in place.zones]

@@ -60,6 +60,12 @@ def zone(name: str) -> ZoneInfo | None:
 
 
 @cache
+def zone_names() -> tuple[str, ...]:
+    """The names of all zones, sorted: those of the package, so they are the same on every machine."""
+    return tuple(sorted(files("tzdata").joinpath("zones").read_text("utf-8").split()))
+
+
+@cache
 def country_code(country: str | None) -> str | None:
     """The ISO 3166 code of a country by code or English name; None if it is neither."""
     text = (country or "").strip().upper()

@@ -36,6 +36,7 @@ FRAME_TABLES: tuple[Documented, ...] = (
     *reason_tables.TABLES,
     reach_tables.CONTACT_POINTS,
     *trust_tables.TABLES,
+    strategy_tables.SEND_HOURS,
     strategy_tables.EXPORTED,
     strategy_tables.HOLDOUT,
     strategy_tables.SUPPRESSED,

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 import dagster as dg
 import polars as pl
 
-from dagster_project.defs.frame_tables import audited, frame_assets, table_spec, written
+from dagster_project.defs.frame_tables import audited, frame_asset, frame_assets, table_spec, written
 from dagster_project.defs.metadata import check_specs
 from dagster_project.defs.proof import proof_check
 from dagster_project.defs.resources import ProjectResource, as_of_date, nights
@@ -17,8 +17,10 @@ from dagster_project.project import Project
 from dagster_project.reach.tables import CONTACT_POINTS
 from dagster_project.reasons.tables import REASONS_TABLE
 from dagster_project.strategy.assignment import decide
-from dagster_project.strategy.ledger import last_contacts, may_write
-from dagster_project.strategy.tables import ASSIGNMENTS, EXPORTED, HOLDOUT, SUPPRESSED
+from dagster_project.strategy.hours import day_hours, fit_hours
+from dagster_project.strategy.ledger import contacts, may_write
+from dagster_project.strategy.series import Past
+from dagster_project.strategy.tables import ASSIGNMENTS, EXPORTED, HOLDOUT, SEND_HOURS, SUPPRESSED
 
 BACKFILL_TAG = "dagster/backfill"
 BACKTEST_TAG = "winback/backtest"
@@ -28,14 +30,14 @@ PROPOSED = "strategy.proposed_assignments"
 def make_decisions(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]:
     """Who is written to, who is held out, who is left alone and why."""
     candidates = project.candidates(as_of)
-    cool_down = timedelta(days=project.settings.caps.min_days_between)
     decisions = decide(
         candidates,
         project.read("reach.contact_points", as_of=as_of),
         catalogue=project.catalogue,
         rules=project.decision_rules(),
         as_of=as_of,
-        recent_contacts=last_contacts(project.ledger_rows(after=as_of - cool_down, before=as_of), candidates),
+        past=past_of(project, candidates, as_of),
+        send_hours=project.read("strategy.send_hours", as_of=as_of),
     )
     return {
         "strategy.exported": decisions.exported,
@@ -43,6 +45,26 @@ def make_decisions(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]:
         "strategy.suppressed": decisions.suppressed,
         PROPOSED: decisions.assignments,
     }
+
+
+def past_of(project: Project, candidates: pl.DataFrame, as_of: date) -> Past:
+    """The whole ledger, and when each user last did anything: was active, opened or clicked."""
+    responses = project.read("marts.user_messages", as_of=as_of).select("user_sk", "last_response_on")
+    answered = pl.max_horizontal("last_on", "last_response_on").alias("answered_on")
+    answers = candidates.join(responses, on="user_sk", how="left").select("user_sk", answered)
+    ledger = project.ledger_rows(after=date.min, before=as_of)
+    return Past(contacts=contacts(ledger, candidates, catalogue=project.catalogue), answers=answers)
+
+
+def make_send_hours(project: Project, as_of: date) -> pl.DataFrame:
+    """Learn from everybody's hours, tell those of the users whom we may want to write to."""
+    hours = project.read("marts.user_hours", as_of=as_of)
+    sent = project.read("marts.sent_hours", as_of=as_of)
+    stages = project.read("lifecycle.stages", as_of=as_of)
+    wanted = stages.filter(pl.col("is_churned") | (pl.col("phase") == "declining")).select("user_sk")
+    model = fit_hours(hours, sent)
+    own = hours.join(wanted, on="user_sk", how="semi")
+    return day_hours(own, sent, model=model, weekday=(as_of + timedelta(days=1)).weekday())
 
 
 def ledger_asset() -> dg.AssetsDefinition:
@@ -84,7 +106,17 @@ def strategy() -> dg.Definitions:
     decisions = frame_assets(
         [EXPORTED, HOLDOUT, SUPPRESSED],
         make_decisions,
-        reads=["marts.users", STAGES, SCORES, CONTRACT_SCORES, REASONS_TABLE, CONTACT_POINTS],
+        reads=[
+            "marts.users",
+            "marts.user_messages",
+            STAGES,
+            SCORES,
+            CONTRACT_SCORES,
+            REASONS_TABLE,
+            CONTACT_POINTS,
+            SEND_HOURS,
+        ],
         facts={"strategy.exported": export_facts},
     )
-    return dg.Definitions(assets=[decisions, ledger_asset()], asset_checks=[proof_check(EXPORTED)])
+    send_hours = frame_asset(SEND_HOURS, make_send_hours, reads=["marts.user_hours", "marts.sent_hours", STAGES])
+    return dg.Definitions(assets=[send_hours, decisions, ledger_asset()], asset_checks=[proof_check(EXPORTED)])

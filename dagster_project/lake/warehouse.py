@@ -55,7 +55,9 @@ def fill(con: duckdb.DuckDBPyConnection, lake: Lake, shelf: Shelf) -> None:
     create_schema(con, shelf.table)
     kind = "view" if shelf.is_fact else "table"
     shown = f"* {without(shelf.withheld)}" if shelf.withheld else "*"
-    con.execute(f"create {kind} {shelf.table} as select {shown} from read_parquet({file_list(paths)})")
+    # Partitions of other versions may lack columns; to look for them in every file is dear, so only where it can be.
+    by_name = ", union_by_name = true" if shelf.key is None else ""
+    con.execute(f"create {kind} {shelf.table} as select {shown} from read_parquet({file_list(paths)}{by_name})")
     if shelf.doc is None:
         return
     con.execute(f"comment on {kind} {shelf.table} is {literal(shelf.doc.description)}")

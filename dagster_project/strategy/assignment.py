@@ -11,6 +11,7 @@ from dagster_project.strategy.eligibility import churned_cases
 from dagster_project.strategy.holdout import assign_arms, hash_draws
 from dagster_project.strategy.options import best_options, drawn_options, price_options
 from dagster_project.strategy.rules import DecisionRules
+from dagster_project.strategy.series import NO_PAST, Past, next_options, pauses, standings
 from dagster_project.strategy.suppression import suppressed_rows
 from dagster_project.strategy.timing import send_times
 
@@ -31,6 +32,9 @@ EXPORTED = pl.Schema(
         "n_options": pl.Int32,
         "propensity": pl.Float64,
         "send_at": pl.String,
+        "hour_basis": pl.String,
+        "step": pl.Int32,
+        "template_id": pl.String,
         "consent_basis": pl.String,
         "law": pl.String,
         "offer_basis": pl.String,
@@ -54,6 +58,8 @@ ASSIGNMENTS = pl.Schema(
         "strategy_id": pl.String(),
         "channel": pl.String(),
         "as_of": pl.Date(),
+        "step": pl.Int32(),
+        "template_id": pl.String(),
     }
 )
 
@@ -79,12 +85,14 @@ def decide(
     catalogue: Catalogue,
     rules: DecisionRules,
     as_of: date,
-    recent_contacts: pl.DataFrame | None = None,
+    past: Past = NO_PAST,
+    send_hours: pl.DataFrame | None = None,
 ) -> Decisions:
     """Who is written to the day after `as_of`, with what, and who is not and why.
 
     `candidates` are users joined with their stage and scores (rows that are not churned are passed over).
-    `recent_contacts` has `user_sk`, `last_contact_on`; of several rows per user the latest counts.
+    `past` tells of earlier contacts and answers. `send_hours` has `user_sk`, `hour_shares`, `timezone`: who is not in
+    it is written to at the strategy's hour.
 
     Arms are drawn before anything is allocated. Closed channels, pauses and the profit test come next and are
     the same for every arm; budget and capacity are given in the order of each user's best expected profit.
@@ -92,14 +100,17 @@ def decide(
     like every other, is the chance before the draw of this arm with this strategy.
     """
     cases = churned_cases(candidates, contact_points, catalogue=catalogue, rules=rules, as_of=as_of)
-    cases = _with_cool_down(cases, recent_contacts, rules, as_of)
-    options = price_options(cases, catalogue=catalogue, rules=rules, as_of=as_of)
+    standing = standings(past, catalogue=catalogue, min_days_between=rules.min_days_between)
+    priced = price_options(cases, catalogue=catalogue, rules=rules, as_of=as_of)
+    options = next_options(priced, standing, past, catalogue=catalogue)
+    cases = _with_pauses(cases, standing, priced, options, as_of)
     cases = cases.join(best_options(options), on="user_sk", how="left", maintain_order="left")
     arms = assign_arms(cases, salt=rules.salt, control_share=rules.control_share, explore_share=rules.explore_share)
     cases = cases.join(arms.drop("user_id"), on="user_sk", how="left", maintain_order="left")
     cases = _with_gate(cases, _contenders(cases, options, rules), rules)
     out, held = pl.col("outcome") == "exported", pl.col("outcome") == "holdout"
-    exported = _exported(cases.filter(out), contact_points, options, catalogue, rules, as_of)
+    contacts = _with_hours(_contacts(cases.filter(out), contact_points, options, rules), send_hours)
+    exported = _timed(contacts, catalogue, rules, as_of)
     held_out = cases.filter(held)
     return Decisions(
         exported=exported,
@@ -109,17 +120,14 @@ def decide(
     )
 
 
-def _with_cool_down(
-    cases: pl.DataFrame, recent_contacts: pl.DataFrame | None, rules: DecisionRules, as_of: date
+def _with_pauses(
+    cases: pl.DataFrame, standing: pl.DataFrame, priced: pl.DataFrame, options: pl.DataFrame, as_of: date
 ) -> pl.DataFrame:
-    if recent_contacts is None:
-        return cases.with_columns(pl.lit(None, dtype=pl.Date).alias("cool_until"))
-    latest = recent_contacts.group_by("user_sk").agg(
-        pl.col("last_contact_on").max().dt.offset_by(f"{rules.min_days_between}d").alias("cool_until")
+    """`cool_until` where it is too soon to write again, and whether all that fits has been said before."""
+    said_all = priced.join(options, on="user_sk", how="anti").select("user_sk").unique()
+    return cases.join(pauses(standing, options, as_of=as_of), on="user_sk", how="left", maintain_order="left").join(
+        said_all.with_columns(pl.lit(value=True).alias("is_all_said")), on="user_sk", how="left", maintain_order="left"
     )
-    send_on = pl.lit(as_of + timedelta(days=1))
-    still_cooling = latest.filter(pl.col("cool_until") > send_on)
-    return cases.join(still_cooling, on="user_sk", how="left", maintain_order="left")
 
 
 def _contenders(cases: pl.DataFrame, options: pl.DataFrame, rules: DecisionRules) -> pl.DataFrame:
@@ -164,21 +172,29 @@ def _with_gate(cases: pl.DataFrame, contenders: pl.DataFrame, rules: DecisionRul
     return cases.join(gated, on="user_sk", how="left", maintain_order="left").with_columns(outcome.alias("outcome"))
 
 
-def _exported(
-    chosen: pl.DataFrame,
-    contact_points: pl.DataFrame,
-    options: pl.DataFrame,
-    catalogue: Catalogue,
-    rules: DecisionRules,
-    as_of: date,
+def _contacts(
+    chosen: pl.DataFrame, contact_points: pl.DataFrame, options: pl.DataFrame, rules: DecisionRules
 ) -> pl.DataFrame:
+    """Those to write to, the explorers with the option that was drawn for them, with what is known of the channel."""
     drawn = _explored(chosen, options, rules)
     swapped = [name for name in drawn.columns if name != "user_sk"]
     explore = chosen.filter(pl.col("arm") == "explore").drop(swapped).join(drawn, on="user_sk", how="inner")
     treat = chosen.filter(pl.col("arm") == "treat")
     contacts = pl.concat([treat, explore.select(treat.columns)]).sort("user_id")
     known = contact_points.select("user_sk", "channel", "consent_basis", "quiet_start", "quiet_end")
-    contacts = contacts.join(known, on=["user_sk", "channel"], how="left", maintain_order="left")
+    return contacts.join(known, on=["user_sk", "channel"], how="left", maintain_order="left")
+
+
+def _with_hours(contacts: pl.DataFrame, send_hours: pl.DataFrame | None) -> pl.DataFrame:
+    if send_hours is None:
+        return contacts.with_columns(pl.lit("strategy").alias("hour_basis"))
+    known = send_hours.select("user_sk", "hour_shares", pl.col("timezone").alias("hours_timezone"))
+    basis = pl.when(pl.col("hour_shares").is_null()).then(pl.lit("strategy")).otherwise(pl.lit("user"))
+    joined = contacts.join(known, on="user_sk", how="left", maintain_order="left")
+    return joined.with_columns(basis.alias("hour_basis"))
+
+
+def _timed(contacts: pl.DataFrame, catalogue: Catalogue, rules: DecisionRules, as_of: date) -> pl.DataFrame:
     return contacts.with_columns(
         send_times(contacts, catalogue=catalogue, rules=rules, as_of=as_of),
         _propensity(rules).alias("propensity"),
@@ -216,7 +232,7 @@ def _holdout(held_out: pl.DataFrame, rules: DecisionRules) -> pl.DataFrame:
 
 
 def _assignments(exported: pl.DataFrame, held_out: pl.DataFrame, rules: DecisionRules, as_of: date) -> pl.DataFrame:
-    columns = ["user_id", "arm", "propensity", "strategy_id", "channel"]
+    columns = ["user_id", "arm", "propensity", "strategy_id", "channel", "step", "template_id"]
     held = held_out.with_columns(_propensity(rules).alias("propensity"))
     assigned_at = datetime.combine(as_of + timedelta(days=1), time(0), tzinfo=UTC)
     return (

@@ -204,10 +204,6 @@ class Strategy(_Part):
         bounds = (trigger.min_value_if_returned, trigger.min_p_return, trigger.max_p_return)
         return self.offer.kind != "none" and self.offer.equal_basis is None and any(one is not None for one in bounds)
 
-    def template_for(self, channel: str) -> Template:
-        """The first template written for `channel`."""
-        return next(template for template in self.templates if channel in template.channels)
-
     @model_validator(mode="after")
     def _every_channel_has_words(self) -> Self:
         written = {channel for template in self.templates for channel in template.channels}

@@ -1,9 +1,12 @@
-"""The ledger of arms: which night may write to it, and what it says of earlier contacts."""
+"""The ledger of arms: which night may write to it, and which contacts it tells of."""
 
 from collections.abc import Sequence
 from datetime import date
 
 import polars as pl
+
+from dagster_project.strategy.catalogue import Catalogue
+from dagster_project.strategy.series import CONTACTS, step_words
 
 
 def may_write(nights: Sequence[str], *, as_of: date, is_backtest: bool) -> bool:
@@ -27,16 +30,23 @@ def listed_contacts(assignments: pl.DataFrame, users: pl.DataFrame) -> pl.DataFr
     )
 
 
-def last_contacts(assignments: pl.DataFrame, users: pl.DataFrame) -> pl.DataFrame:
-    """user_sk, last_contact_on (date) of users whom an earlier night put on a list; the held out were not contacted.
+def contacts(assignments: pl.DataFrame, users: pl.DataFrame, *, catalogue: Catalogue) -> pl.DataFrame:
+    """Every contact of earlier nights, as `series.CONTACTS`; the held out were not contacted. Sorted.
 
-    `assignments` are rows of the ledger; `users` gives user_sk and user_id. Sorted by user_sk.
+    `assignments` are rows of the ledger; `users` gives user_sk and user_id. Nights that did not note step and words
+    sent each strategy's first.
     """
+    first = step_words(catalogue).filter((pl.col("step") == 1) & (pl.col("word") == 1))
+    words = first.select("strategy_id", "channel", pl.col("template_id").alias("first_words"))
     return (
         assignments.filter(pl.col("arm") != "control")
-        .group_by("user_id")
-        .agg(pl.col("assigned_at").max().dt.date().alias("last_contact_on"))
         .join(users.select("user_sk", "user_id"), on="user_id", how="inner")
-        .select("user_sk", "last_contact_on")
-        .sort("user_sk")
+        .join(words, on=["strategy_id", "channel"], how="left")
+        .with_columns(
+            pl.col("assigned_at").dt.date().alias("contact_on"),
+            pl.col("step").fill_null(1),
+            pl.coalesce("template_id", "first_words").alias("template_id"),
+        )
+        .select(list(CONTACTS))
+        .sort(list(CONTACTS))
     )

@@ -40,9 +40,9 @@ _CLOSED_BECAUSE = {
 def suppressed_rows(cases: pl.DataFrame, *, catalogue: Catalogue, as_of: date) -> pl.DataFrame:
     """`user_id`, `rule_id`, `citation`, `until`, `explanation`: one row per case, sorted by `user_id`.
 
-    The first of these that holds is named: an outage of ours, closed channels, a pause after the last contact,
-    deliberate silence or no fitting strategy (`strategy.none_eligible`), no profit in any, and last the night's
-    capacity and budget. `until` null means until the user decides otherwise, or until the facts change.
+    The first of these that holds is named: an outage of ours, nothing left to say, closed channels, a pause after the
+    last contact, deliberate silence or no fitting strategy (`strategy.none_eligible`), no profit in any, and last the
+    night's capacity and budget. `until` null means until the user decides otherwise, or until the facts change.
     """
     rule = _rule([name for name in cases.columns if name.startswith("rule.")])
     return (
@@ -68,6 +68,8 @@ def _rule(rule_columns: list[str]) -> pl.Expr:
         # Our own pause after a list outlasts the caps that count the same list: but for them a channel were open.
         .when(pl.col("cool_until").is_not_null() & is_capped)
         .then(pl.lit("cap.cool_down"))
+        .when(pl.col("is_all_said").fill_null(value=False) & pl.col("cool_until").is_null())
+        .then(pl.lit("content.all_said"))
         .when((all_closed | none_open) & pl.col("block_rule").is_not_null())
         .then(pl.col("block_rule"))
         .when(pl.col("cool_until").is_not_null())
@@ -109,6 +111,8 @@ def _explanation(catalogue: Catalogue) -> pl.Expr:
         .then(rule.replace_strict(_CLOSED_BECAUSE, default="A rule closes every channel that could be used."))
         .when(rule == "cap.cool_down")
         .then(pl.format("Written to lately: the next message may go out from {}.", pl.col("cool_until")))
+        .when(rule == "content.all_said")
+        .then(pl.lit("Has had every message that fits, or did not answer the strategies that would send another."))
         .when(rule == "strategy.none_profitable")
         .then(
             pl.format(

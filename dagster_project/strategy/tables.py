@@ -27,9 +27,35 @@ columns:
   n_options (options): allowed options of the user
   propensity (0 to 1): chance of this arm with this strategy
   send_at: the user's local time with its offset
+  hour_basis: user (the likeliest hour of strategy.send_hours that is open) or strategy (its own hour)
+  step: of the series; 1 for a strategy of one message
+  template_id: the words
   consent_basis: on what the permission rests
   law: the packs of rules that bind the user
   offer_basis: why the offer is the same for everybody, where law asks for that; else null
+""",
+)
+
+SEND_HOURS = table_doc(
+    "strategy.send_hours",
+    """
+One row per churned or declining user with an active hour in the last year: when in the week to expect the user.
+
+grain: user_id
+tests:
+  not_null user_sk, user_id, timezone, n_hours, hour_shares; unique user_id; best_hour_of_week between 0 and 167;
+  best_hour_probability between 0 and 1
+columns:
+  user_sk: the user's key inside the store
+  user_id: the user's own id
+  timezone: the clock of the hours: the user's on record, else the business's
+  n_hours (hours): clock hours with a core event in the last year
+  best_hour_of_week (hours): the likeliest, from Monday 0:00
+  best_hour_probability (0 to 1): chance that an active hour is that one
+  hour_shares: chances of the 24 hours of the day after the night, of sum 1
+
+Own hours, smoothed round the clock and shrunk to everybody's; hours soon after a message of ours count by how evenly
+we write. A forecast of activity: that a message at that hour causes a return is not shown.
 """,
 )
 
@@ -80,6 +106,8 @@ columns:
   strategy_id: what the arm gets, or would have got
   channel: where
   as_of (date): the night
+  step: of the series; null in nights before steps were noted
+  template_id: the words that the arm gets, or would have got; null in nights before words were noted
 
 A night is added once and never taken away; running the newest night again replaces that night alone. A backfill
 writes nothing: a backtest treats nobody.

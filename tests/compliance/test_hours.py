@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dagster_project.compliance.hours import Hours, clock_windows, has_open_hour, is_allowed, send_moment
+from dagster_project.compliance.hours import (
+    Hours,
+    clock_windows,
+    has_open_hour,
+    is_allowed,
+    minutes_open,
+    open_hours,
+    send_moment,
+)
 from dagster_project.compliance.zones import Place, country_zones
 
 NIGHT = (21 * 60, 8 * 60)
@@ -93,3 +101,20 @@ def test_every_moment_found_is_allowed_on_every_clock_and_not_before_the_lists_a
             assert day[0] <= clock.hour < day[1]
             minute = clock.hour * 60 + clock.minute
             assert not any(s <= minute < e if s < e else minute >= s or minute < e for s, e in quiet)
+
+
+SPLIT = Hours(opens=9 * 60, closes=21 * 60, quiet=((12 * 60 + 30, 15 * 60),))
+BERLIN = Place(("Europe/Berlin",), "zone")
+
+
+def test_open_hours_are_the_full_hours_outside_quiet_ones() -> None:
+    found = open_hours(BERLIN, SPLIT, ready_at=datetime(2026, 6, 2, 1, tzinfo=UTC))
+
+    assert [hour for hour in range(24) if found[hour]] == [9, 10, 11, 12, 15, 16, 17, 18, 19, 20]
+
+
+@pytest.mark.parametrize(("at", "minutes"), [("12:00", 29), ("11:15", 44), ("20:00", 59), ("12:29", 0)])
+def test_a_message_may_go_until_a_quiet_hour_comes_or_the_clock_hour_ends(at: str, minutes: int) -> None:
+    moment = datetime.fromisoformat(f"2026-06-02T{at}:00").replace(tzinfo=ZoneInfo("Europe/Berlin"))
+
+    assert minutes_open(BERLIN, SPLIT, at=moment) == minutes

@@ -37,6 +37,7 @@ ASSETS = [
     "staging/quarantine",
     "staging/subscriptions",
     "staging/users",
+    "intermediate/active_hours",
     "intermediate/platform_days",
     "intermediate/channel_states",
     "intermediate/failure_states",
@@ -54,6 +55,7 @@ ASSETS = [
     "marts/last_platforms",
     "marts/return_flows",
     "marts/send_outcomes",
+    "marts/sent_hours",
     "marts/message_quality",
     "marts/message_failures",
     "marts/message_outcomes",
@@ -67,6 +69,7 @@ ASSETS = [
     "marts/departure_traits",
     "marts/reason_signals",
     "marts/user_features",
+    "marts/user_hours",
     "marts/user_links",
     "marts/user_messages",
     "marts/user_outcomes",
@@ -120,6 +123,7 @@ ASSETS = [
     "strategy/assignments",
     "strategy/exported",
     "strategy/holdout",
+    "strategy/send_hours",
     "strategy/suppressed",
     "cohorts/contacts",
     "cohorts/explanations",
@@ -246,6 +250,7 @@ def test_without_settings_the_calendar_begins_in_1990_and_every_night_table_is_o
     nightly = {key for key, spec in specs.items() if spec.partitions_def is not None}
 
     by_day = {
+        "intermediate/active_hours",
         "intermediate/message_days",
         "intermediate/message_steps",
         "intermediate/platform_days",

@@ -21,6 +21,7 @@ VALUES = {
     "as_of": date(2024, 1, 1),
     "window_days": 0,
     "timezone": "Europe/Berlin",
+    "zones": ["Europe/Berlin", "America/New_York", "Asia/Kolkata"],
 }
 Rows = list[dict[str, Any]]
 

@@ -12,6 +12,7 @@ from dagster_project.compliance.packs import shipped_law_book
 from dagster_project.strategy.assignment import Decisions, decide
 from dagster_project.strategy.catalogue import Catalogue, load_catalogue
 from dagster_project.strategy.rules import ChannelRules, DecisionRules
+from dagster_project.strategy.series import ANSWERS, CONTACTS, NO_PAST, Past
 
 AS_OF = date(2026, 6, 1)
 Frame = Callable[..., pl.DataFrame]
@@ -23,7 +24,7 @@ def night(candidates: Frame, contact_points: Frame, catalogue: Catalogue, rules:
     def run(
         *users: dict[str, Any],
         points: tuple[dict[str, Any], ...] = (),
-        recent_contacts: pl.DataFrame | None = None,
+        past: Past = NO_PAST,
         frame: pl.DataFrame | None = None,
         catalogue: Catalogue = catalogue,
         **changes: Any,
@@ -34,10 +35,20 @@ def night(candidates: Frame, contact_points: Frame, catalogue: Catalogue, rules:
             catalogue=catalogue,
             rules=replace(rules, **changes),
             as_of=AS_OF,
-            recent_contacts=recent_contacts,
+            past=past,
         )
 
     return run
+
+
+def _past(contacted: list[tuple[int, date]], *, answered_on: date | None = None) -> Past:
+    """Contacts (user_sk, day) by a strategy of one message that is not in the catalogue."""
+    rows = [(user, on, "old", "email", 1, f"old_{on}") for user, on in contacted]
+    answers = [(user, answered_on) for user in {user for user, _ in contacted}]
+    return Past(
+        contacts=pl.DataFrame(rows, schema=CONTACTS, orient="row"),
+        answers=pl.DataFrame(answers, schema=ANSWERS, orient="row"),
+    )
 
 
 def _only_reason(decisions: Decisions) -> tuple[str, str | None, date | None, str]:
@@ -83,6 +94,8 @@ def test_everyone_held_out_is_in_the_holdout_with_what_they_would_have_had(night
             "strategy_id": "price_save",
             "channel": "email",
             "as_of": AS_OF,
+            "step": 1,
+            "template_id": "price_save_letter",
         }
     ]
 
@@ -119,16 +132,68 @@ def test_a_closed_channel_of_the_only_fitting_strategy_is_named(night: Night) ->
 
 
 def test_a_pause_lasts_until_the_days_between_are_over(night: Night) -> None:
-    def recent(*days: int) -> pl.DataFrame:
-        return pl.DataFrame({"user_sk": [1] * len(days), "last_contact_on": [date(2026, 5, day) for day in days]})
+    def recent(*days: int) -> Past:
+        return _past([(1, date(2026, 5, day)) for day in days], answered_on=date(2026, 5, 10))
 
-    assert _only_reason(night({}, recent_contacts=recent(3, 27), min_days_between=7)) == (
+    assert _only_reason(night({}, past=recent(3, 27), min_days_between=7)) == (
         "cap.cool_down",
         None,
         date(2026, 6, 3),
         "Written to lately: the next message may go out from 2026-06-03.",
     )
-    assert night({}, recent_contacts=recent(26), min_days_between=7).exported.height == 1
+    assert night({}, past=recent(26), min_days_between=7).exported.height == 1
+
+
+def test_who_has_had_every_message_that_fits_is_told_so(night: Night) -> None:
+    asked = Past(
+        contacts=pl.DataFrame(
+            [(1, date(2025, 1, 1), "sunset", "email", 1, "sunset_letter")], schema=CONTACTS, orient="row"
+        ),
+        answers=ANSWERS.to_frame(),
+    )
+
+    assert _only_reason(night({"stage": "lost"}, past=asked)) == (
+        "content.all_said",
+        None,
+        None,
+        "Has had every message that fits, or did not answer the strategies that would send another.",
+    )
+
+
+def test_a_series_goes_on_with_its_next_words_and_the_ledger_notes_them(night: Night) -> None:
+    asked = Past(
+        contacts=pl.DataFrame(
+            [(1, date(2026, 5, 26), "escalating_three", "email", 1, "escalating_three_1")],
+            schema=CONTACTS,
+            orient="row",
+        ),
+        answers=ANSWERS.to_frame(),
+    )
+
+    told = night({}, {}, past=asked)
+
+    assert told.exported.select("user_id", "strategy_id", "step", "template_id", "n_options").row(0) == (
+        *("u1", "escalating_three", 2, "escalating_three_2", 1),
+    )
+    assert told.exported["strategy_id"].to_list() != ["escalating_three"] * 2
+    assert told.assignments.select("user_id", "step").row(0) == ("u1", 2)
+
+
+def test_a_user_with_known_hours_is_written_to_then_and_others_at_the_strategys(
+    candidates: Frame, contact_points: Frame, catalogue: Catalogue, rules: DecisionRules
+) -> None:
+    shares = [0.5 if hour == 9 else 0.5 / 23 for hour in range(24)]
+    send_hours = pl.DataFrame(
+        {"user_sk": [2], "hour_shares": [shares], "timezone": ["Europe/Berlin"]},
+        schema_overrides={"hour_shares": pl.List(pl.Float32)},
+    )
+    everyone = candidates({"timezone": "Europe/Berlin"}, {"timezone": "Europe/Berlin"})
+
+    told = decide(
+        everyone, contact_points(), catalogue=catalogue, rules=rules, as_of=AS_OF, send_hours=send_hours
+    ).exported
+
+    assert told.select("hour_basis", pl.col("send_at").str.slice(11, 2)).rows() == [("strategy", "18"), ("user", "09")]
 
 
 def test_deliberate_silence_speaks_before_any_message(night: Night) -> None:
@@ -207,7 +272,7 @@ _USER = st.fixed_dictionaries(
 _LIMIT = st.none() | st.integers(0, 4)
 
 
-def _world(users: list[dict[str, Any]], points: Frame, candidates: Frame) -> tuple[pl.DataFrame, ...]:
+def _world(users: list[dict[str, Any]], points: Frame, candidates: Frame) -> tuple[pl.DataFrame, pl.DataFrame, Past]:
     extra = {"email_rule", "push_rule", "contacted_on"}
     closed = points(
         *(
@@ -216,11 +281,8 @@ def _world(users: list[dict[str, Any]], points: Frame, candidates: Frame) -> tup
             for channel in ("email", "push")
         )
     )
-    recent = pl.DataFrame(
-        {"user_sk": range(1, len(users) + 1), "last_contact_on": [user["contacted_on"] for user in users]},
-        schema={"user_sk": pl.Int64, "last_contact_on": pl.Date},
-    )
-    return candidates(*({k: v for k, v in user.items() if k not in extra} for user in users)), closed, recent
+    contacted = [(sk, user["contacted_on"]) for sk, user in enumerate(users, start=1) if user["contacted_on"]]
+    return candidates(*({k: v for k, v in user.items() if k not in extra} for user in users)), closed, _past(contacted)
 
 
 @settings(deadline=None, max_examples=60)
@@ -243,7 +305,7 @@ def test_every_churned_user_ends_in_exactly_one_place_and_no_limit_is_broken(
     contact_points: Frame,
     catalogue: Catalogue,
 ) -> None:
-    everyone, closed, recent = _world(users, contact_points, candidates)
+    everyone, closed, past = _world(users, contact_points, candidates)
     rules = DecisionRules(
         salt=salt,
         channels={
@@ -258,7 +320,7 @@ def test_every_churned_user_ends_in_exactly_one_place_and_no_limit_is_broken(
         budget_per_night=budget,
         max_contacts=max_contacts,
     )
-    told = decide(everyone, closed, catalogue=catalogue, rules=rules, as_of=AS_OF, recent_contacts=recent)
+    told = decide(everyone, closed, catalogue=catalogue, rules=rules, as_of=AS_OF, past=past)
 
     placed = [*told.exported["user_id"], *told.holdout["user_id"], *told.suppressed["user_id"]]
     assert sorted(placed) == sorted(everyone.filter("is_churned")["user_id"])
@@ -268,7 +330,7 @@ def test_every_churned_user_ends_in_exactly_one_place_and_no_limit_is_broken(
     assert set(sent["arm"]) <= {"treat", "explore"}
     assert set(told.holdout["arm"]) <= {"control"}
     assert sent.join(closed.filter(pl.col("rule_id").is_not_null()), on=["user_sk", "channel"]).height == 0
-    cool = recent.filter(pl.col("last_contact_on") > date(2026, 5, 26))
+    cool = past.contacts.filter(pl.col("contact_on") > date(2026, 5, 26))
     assert sent.join(cool, on="user_sk").height == 0
     assert max_contacts is None or sent.height <= max_contacts
     assert email_capacity is None or (sent["channel"] == "email").sum() <= email_capacity

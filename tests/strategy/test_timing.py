@@ -167,3 +167,99 @@ def test_nothing_is_timed_outside_hours_or_before_the_lists_are_out(
     sent = datetime.fromisoformat(_send_at(zone, "guided_restart", load_catalogue(), rules, as_of=as_of))
     assert open_hour <= sent.hour < close_hour
     assert timedelta(0) <= sent - datetime.fromisoformat(f"{as_of}T03:00:00+00:00") - timedelta(days=1) < timedelta(2)
+
+
+def _send_to(
+    likeliest: int | None,
+    rules: DecisionRules,
+    *,
+    zone: str = "Europe/Berlin",
+    clock: str = "Europe/Berlin",
+    own: tuple[int | None, int | None] = (None, None),
+    second: int = 11,
+    as_of: date = date(2026, 6, 1),
+) -> str:
+    """To a user who is mostly here at one hour of the clock, else at the second."""
+    shares = None if likeliest is None else [0.5 if h == likeliest else 0.2 if h == second else 0.01 for h in range(24)]
+    contacts = pl.DataFrame(
+        [(zone, None, "guided_restart", "email", *own, shares, None if shares is None else clock)],
+        schema={
+            **dict.fromkeys(("timezone", "country", "strategy_id", "channel"), pl.String),
+            **dict.fromkeys(("quiet_start", "quiet_end"), pl.Int32),
+            "hour_shares": pl.List(pl.Float32),
+            "hours_timezone": pl.String,
+        },
+        orient="row",
+    )
+    return str(send_times(contacts, catalogue=load_catalogue(), rules=rules, as_of=as_of).item())
+
+
+def test_the_users_likeliest_hour_goes_before_the_strategys(rules: DecisionRules) -> None:
+    assert _send_to(14, rules) == "2026-06-02T14:00:00+02:00"
+    assert _send_to(None, rules) == "2026-06-02T18:00:00+02:00"
+
+
+def test_of_a_users_hours_the_likeliest_open_one_is_taken_not_the_nearest(rules: DecisionRules) -> None:
+    assert _send_to(4, rules) == "2026-06-02T11:00:00+02:00"
+    assert _send_to(14, rules, own=(13 * 60, 16 * 60)) == "2026-06-02T11:00:00+02:00"
+
+
+def test_hours_told_on_another_clock_are_moved_to_the_users(rules: DecisionRules) -> None:
+    assert _send_to(14, rules, zone="America/New_York", clock="Europe/Berlin", second=23) == "2026-06-02T08:00:00-04:00"
+    assert _send_to(14, rules, zone="Asia/Shanghai", clock="Europe/Berlin") == "2026-06-02T20:00:00+08:00"
+
+
+def test_a_users_hour_stays_the_same_hour_over_a_clock_change(rules: DecisionRules) -> None:
+    sent = [_send_to(14, rules, as_of=date(2026, 10, day)) for day in (23, 24)]
+
+    assert sent == ["2026-10-24T14:00:00+02:00", "2026-10-25T14:00:00+01:00"]
+
+
+def test_each_user_has_a_minute_of_the_hour_that_is_the_same_every_night(rules: DecisionRules) -> None:
+    n = 600
+    ids = [f"u{i}" for i in range(n)]
+    contacts = pl.DataFrame(
+        {"user_id": ids, "timezone": "Europe/Berlin", "strategy_id": "guided_restart", "channel": "email"}
+    ).with_columns(
+        country=pl.lit(None, dtype=pl.String),
+        quiet_start=pl.lit(18 * 60 + 30, dtype=pl.Int32),
+        quiet_end=pl.lit(20 * 60, dtype=pl.Int32),
+    )
+    shuffled = contacts.sample(fraction=1, shuffle=True, seed=1)
+
+    sent = send_times(contacts, catalogue=load_catalogue(), rules=rules, as_of=date(2026, 6, 1))
+    again = send_times(shuffled, catalogue=load_catalogue(), rules=rules, as_of=date(2026, 6, 1))
+
+    minutes = sent.str.slice(14, 2).cast(pl.Int64)
+    assert set(sent.str.head(14)) == {"2026-06-02T18:"}
+    assert set(sent.str.slice(16)) == {":00+02:00"}
+    assert (minutes.min(), minutes.max()) == (0, 29)
+    assert minutes.n_unique() == 30
+    assert dict(zip(shuffled["user_id"], again, strict=True)) == dict(zip(ids, sent, strict=True))
+
+
+@given(st.lists(st.floats(0, 1, width=32), min_size=24, max_size=24), st.integers(0, 23), st.integers(1, 24))
+def test_no_hours_of_a_user_break_the_channels(shares: list[float], opens: int, n_hours: int) -> None:
+    rules = DecisionRules(
+        salt="s",
+        channels={"email": ChannelRules(cost=0.0, open_hour=opens, close_hour=min(24, opens + n_hours))},
+        margin_share=1.0,
+        book=NO_LAW,
+        business_timezone="UTC",
+    )
+    contacts = pl.DataFrame(
+        {
+            "user_id": ["a"],
+            "timezone": ["Asia/Kolkata"],
+            "country": [None],
+            "strategy_id": ["guided_restart"],
+            "channel": ["email"],
+            "quiet_start": [None],
+            "quiet_end": [None],
+            "hour_shares": [shares],
+            "hours_timezone": ["Asia/Kolkata"],
+        },
+        schema_overrides={"country": pl.String, "quiet_start": pl.Int32, "quiet_end": pl.Int32},
+    )
+    sent = send_times(contacts, catalogue=load_catalogue(), rules=rules, as_of=date(2026, 6, 1)).item()
+    assert opens <= datetime.fromisoformat(sent).hour < min(24, opens + n_hours)
