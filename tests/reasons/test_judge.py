@@ -68,6 +68,7 @@ def facts(
         first_on=pl.lit(FIRST),
         last_on=pl.lit(LEFT),
         n_active_days=pl.lit(50),
+        n_gaps=pl.lit(49),
         gap_growth_z=pl.lit(0.0),
         last_gap_ratio=pl.lit(1.0),
         n_late_categorised=pl.lit(0),
