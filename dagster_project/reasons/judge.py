@@ -9,7 +9,6 @@ import polars as pl
 
 from dagster_project.reasons.cascade import NOBODY, first_strong
 from dagster_project.reasons.confidence import Knots, confidences, load_knots
-from dagster_project.reasons.deaths import Leavings
 from dagster_project.reasons.evidence import Evidence, load_evidence
 from dagster_project.reasons.measures import habit_measures, message_measures
 from dagster_project.reasons.observed import (
@@ -145,24 +144,16 @@ def _decide(
 
 
 def _measures(facts: Facts, everyone: pl.DataFrame) -> pl.DataFrame:
+    returned = earlier_departures(facts.users, facts.stages)["user_sk"]
+    paused = earlier_departures(facts.users, facts.stages, gaps=PAUSE_GAPS)["user_sk"]
     made = everyone.select("user_sk").join(habit_measures(facts.habits), on="user_sk", how="left")
-    made = made.join(message_measures(facts.messages, _leavings(facts, everyone)), on="user_sk", how="left")
+    made = made.join(
+        message_measures(facts.messages, everyone, returned=returned, paused=paused), on="user_sk", how="left"
+    )
     if facts.silenced is None:
         return made
     is_silenced = pl.col("user_sk").is_in(facts.silenced["user_sk"].implode()).cast(pl.Int8)
     return made.with_columns(is_silenced.alias("is_silenced"))
-
-
-def _leavings(facts: Facts, everyone: pl.DataFrame) -> Leavings:
-    returned = earlier_departures(facts.users, facts.stages).select("user_sk", "until_on")
-    pauses = earlier_departures(facts.users, facts.stages, gaps=PAUSE_GAPS).select("user_sk", "left_on", "until_on")
-    since = facts.habits.select("user_sk", "first_on", "n_gaps")
-    return Leavings(
-        left=everyone.join(since, on="user_sk", how="inner", maintain_order="left"),
-        pauses=pauses.join(returned.with_columns(is_return=True), on=["user_sk", "until_on"], how="left").with_columns(
-            pl.col("is_return").fill_null(value=False)
-        ),
-    )
 
 
 def _away(everyone: pl.DataFrame, silenced: pl.DataFrame | None) -> pl.DataFrame:

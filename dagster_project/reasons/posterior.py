@@ -52,7 +52,7 @@ def measured_chances(
     usual = np.empty(len(evidence))
     under = np.empty((len(evidence), len(REASONS)))
     for place, piece in enumerate(evidence):
-        of_stayed = piece.column is None or (piece.strong_for is not None and not piece.is_weighed)
+        of_stayed = piece.column is None or piece.strong_for is not None
         weight = _not_named(piece, posterior) if posterior is not None and not of_stayed else None
         usual[place] = _rate(piece, place, stayed if of_stayed else left, weight)
         under[place] = usual[place]
