@@ -18,12 +18,17 @@ NOBODY = -1
 def first_strong(seen: Observed, usual: NDArray[np.float64], *, evidence: Sequence[Evidence]) -> NDArray[np.int64]:
     """Per user, the position in `evidence` of the strong piece that decides; -1 where none does.
 
-    A piece is strong for the reason that it names, if it is rare (`usual` at most 3 %) and no piece of its `unless`
-    is there. Of several, the one whose reason comes first in REASONS; of one reason, the first in the file.
+    A piece is strong for the reason that it names, if it is rare (`usual` at most 3 %) or may be usual, and no piece of
+    its `unless` is there. Of several, the one whose reason comes first in REASONS; of one reason, the first in the
+    file.
     """
     ids = [piece.id for piece in evidence]
     order = sorted(
-        (place for place, piece in enumerate(evidence) if piece.strong_for and usual[place] <= MOST_USUAL),
+        (
+            place
+            for place, piece in enumerate(evidence)
+            if piece.strong_for and (piece.may_be_usual or usual[place] <= MOST_USUAL)
+        ),
         key=lambda place: (REASONS.index(str(evidence[place].strong_for)), place),
     )
     decided = np.full(seen.is_there.shape[0], NOBODY, dtype=np.int64)

@@ -33,6 +33,7 @@ class Evidence:
     below: float = float("inf")
     strong_for: str | None = None
     unless: tuple[str, ...] = field(default=())
+    may_be_usual: bool = False
 
 
 @cache

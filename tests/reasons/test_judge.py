@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -271,3 +272,14 @@ def test_what_is_not_sure_is_not_said() -> None:
     found = judge_reasons(facts([signal("exit_survey", 5, words="price")]), as_of=AS_OF)
 
     assert sentences(found.with_columns(reason_confidence=pl.lit(0.5))).is_empty()
+
+
+def test_dead_delivery_stays_strong_where_it_is_usual() -> None:
+    """A log on which every leaver's channel died, and on which those who stayed show it too."""
+    given = facts(messages=[{**DEAD, "user_sk": key} for key in range(1, 101)], n_users=100)
+    stays = pl.col("user_sk") > 50
+    shared = replace(given, stages=given.stages.with_columns(is_churned=~stays))
+
+    found = judge_reasons(shared, as_of=AS_OF)
+
+    assert found["reason"].unique().to_list() == ["delivery_dead"]
