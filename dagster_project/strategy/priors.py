@@ -5,42 +5,23 @@ The reasons are those of the package `reasons`; which content a strategy speaks 
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from dagster_project.errors import CatalogueError
-from dagster_project.strategy.catalogue import Prior
-from dagster_project.strategy.lift import FLOOR, Part
+from dagster_project.reasons.vocabulary import REASONS
+from dagster_project.strategy.catalogue import Prior, Strategy
+from dagster_project.strategy.lift import FLOOR, LiftBelief, Part, declared
+from dagster_project.strategy.lift_learning import learned
 
 PATH = Path(__file__).with_name("priors.toml")
 STRATEGY, CONTENT, REASON = "strategy", "content", "reason"
 PARTS = (STRATEGY, CONTENT, REASON)
 DEVIATIONS_OF_FOUR_FIFTHS = 1.2816  # standard deviations from the middle of a normal to its 90 % quantile
-
-Reason = Literal[
-    "measurement_gap",
-    "identity_switch",
-    "delivery_dead",
-    "uninstalled",
-    "permission_revoked",
-    "message_fatigue",
-    "payment_failure",
-    "price_or_plan",
-    "service_failure",
-    "privacy_concern",
-    "never_activated",
-    "content_irrelevant",
-    "value_decay",
-    "goal_completed_or_seasonal",
-    "competitor_or_life_change",
-    "explicit_stop",
-    "unknown",
-]
-REASONS: tuple[Reason, ...] = get_args(Reason)
 
 Weight = Annotated[float, Field(ge=FLOOR, le=1 - 2 * FLOOR, allow_inf_nan=False)]
 Size = Annotated[float, Field(ge=-3, le=3, allow_inf_nan=False)]
@@ -83,7 +64,17 @@ class _File(_Table):
     content: _SizedPart
     reason: _SizedPart
     channels: _Channels
-    fits: Mapping[str, str | Mapping[Reason, Fit]]
+    fits: Mapping[str, str | Mapping[str, Fit]]
+
+    @field_validator("fits")
+    @classmethod
+    def _reasons_are_known(
+        cls, fits: Mapping[str, str | Mapping[str, float]]
+    ) -> Mapping[str, str | Mapping[str, float]]:
+        named = {reason for one in fits.values() if not isinstance(one, str) for reason in one}
+        if unknown := sorted(named - set(REASONS)):
+            raise ValueError(f"no reason is called {unknown[0]!r}")
+        return fits
 
 
 @dataclass(frozen=True)
@@ -103,10 +94,32 @@ class Priors:
             Part(REASON, said.reason.size, said.reason.sd, said.reason.weights, said.reason.source),
         )
 
-    def reason_fits(self, strategy_id: str) -> Mapping[Reason, float]:
+    def reason_fits(self, strategy_id: str) -> Mapping[str, float]:
         """How far the strategy answers each reason, -1 to 1; what is not named is beside the point: 0."""
         found = self.file.fits.get(strategy_id, {})
         return {} if isinstance(found, str) else found
+
+
+@dataclass(frozen=True)
+class Beliefs:
+    """What is believed of every strategy's lift: the priors, and what outcomes have taught since.
+
+    By strategy id: `randomised` are outcomes of contacted and held-out users, `observed` those of users of whom
+    nobody was left out at random, read only where there are no others. Their columns: see `lift_learning.learned`.
+    """
+
+    priors: Priors
+    randomised: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+    observed: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+
+    def of(self, strategy: Strategy, *, channel: str) -> LiftBelief:
+        """The belief on one strategy on one channel; its `grade` says which spoke."""
+        belief = declared(self.priors.parts(strategy.prior, channel=channel))
+        if strategy.id in self.randomised:
+            return learned(belief, self.randomised[strategy.id])
+        if strategy.id in self.observed:
+            return learned(belief, self.observed[strategy.id], is_randomised=False)
+        return belief
 
 
 def load_priors(path: Path = PATH) -> Priors:
@@ -133,7 +146,7 @@ def load_priors(path: Path = PATH) -> Priors:
     return Priors(file)
 
 
-def reason_fit(fits: Mapping[Reason, float], *, columns: frozenset[str]) -> pl.Expr:
+def reason_fit(fits: Mapping[str, float], *, columns: frozenset[str]) -> pl.Expr:
     """How far a strategy answers why the user left, -1 to 1: the mean over the reasons by their probability.
 
     An uncertain reason moves little, an unknown one nothing. `columns`: those at hand, p_<reason> among them.

@@ -95,7 +95,8 @@ def test_unequal_chances_of_the_arms_are_weighed_out() -> None:
     rows = _outcomes(40_000, base=0.0, content=0.8)
     rng = np.random.default_rng(3)
     chance = np.where(rows["content"].to_numpy() > 0, 0.9, 0.1)
-    odds = np.log(rows["p_return"] / (1 - rows["p_return"])).to_numpy()
+    p = rows["p_return"].to_numpy()
+    odds = np.log(p / (1 - p))
     treated = rng.random(rows.height) < chance
     truth = 1 / (1 + np.exp(-(odds + treated * 0.8 * rows["content"].to_numpy())))
     rows = rows.with_columns(

@@ -6,7 +6,7 @@ import pytest
 from dagster_project.errors import CatalogueError
 from dagster_project.strategy.catalogue import Catalogue, Prior
 from dagster_project.strategy.lift import FLOOR
-from dagster_project.strategy.priors import PATH, REASONS, content_fit, load_priors, reason_fit
+from dagster_project.strategy.priors import PATH, content_fit, load_priors, reason_fit
 
 
 def _written(folder: Path, *, old: str, new: str) -> Path:
@@ -21,7 +21,8 @@ def test_the_sizes_that_come_with_the_package_are_those_declared_before_any_run(
     strategy, content, reason = load_priors().parts(
         Prior(tau_low=-0.07, tau=0.25, tau_high=0.57, source="s"), channel="email"
     )
-    assert (strategy.size, strategy.sd) == (0.25, pytest.approx(0.25, abs=0.001))
+    assert strategy.size == 0.25
+    assert strategy.sd == pytest.approx(0.25, abs=0.001)
     assert (content.size, content.sd) == (0.5, 0.15)
     assert (reason.size, reason.sd) == (0.3, 0.15)
     assert [part.weights for part in (strategy, content, reason)] == [(0.6, 0.3, 0.1)] * 3
@@ -30,7 +31,7 @@ def test_the_sizes_that_come_with_the_package_are_those_declared_before_any_run(
 def test_a_channel_shifts_the_strategy_and_a_narrow_opinion_is_widened() -> None:
     sure = Prior(tau_low=0.2, tau=0.2, tau_high=0.2, source="s")
     assert load_priors().parts(sure, channel="phone")[0].size == pytest.approx(0.4)
-    assert load_priors().parts(sure, channel="email")[0].sd == 0.10
+    assert load_priors().parts(sure, channel="email")[0].sd == 0.05
 
 
 def test_every_part_leaves_the_floor_and_names_its_source(catalogue: Catalogue) -> None:
@@ -84,7 +85,7 @@ def test_content_fits_who_chose_from_it_and_misses_who_chose_from_others_only() 
         ("worse = 0.1", "worse = 0.2", "add up to 1.1"),
         ("worse = 0.1", "wrong = 0.1", "strategy.w"),
         ("sd = 0.15", "sd = 0.0", "content.sd"),
-        ("service_failure = 1.0", "service_failures = 1.0", "concierge"),
+        ("service_failure = 1.0", "service_failures = 1.0", "no reason is called 'service_failures'"),
         ("size = 0.50", "size = ", "not readable as TOML"),
     ],
 )
@@ -92,7 +93,3 @@ def test_a_broken_file_is_refused_by_name_and_key(tmp_path: Path, old: str, new:
     with pytest.raises(CatalogueError, match=said) as refused:
         load_priors(_written(tmp_path, old=old, new=new))
     assert "priors.toml" in refused.value.problem
-
-
-def test_the_reasons_are_the_seventeen_of_the_glossary() -> None:
-    assert len(REASONS) == 17
