@@ -22,7 +22,7 @@ from dagster_project.strategy.assignment import decide
 from dagster_project.strategy.hours import day_hours, fit_hours
 from dagster_project.strategy.ledger import contacts, may_write
 from dagster_project.strategy.series import Past
-from dagster_project.strategy.tables import ASSIGNMENTS, EXPORTED, HOLDOUT, SEND_HOURS, SUPPRESSED
+from dagster_project.strategy.tables import ASSIGNMENTS, EXPORTED, HOLDOUT, PRICES, SEND_HOURS, SUPPRESSED
 
 BACKFILL_TAG = "dagster/backfill"
 BACKTEST_TAG = "winback/backtest"
@@ -46,6 +46,7 @@ def make_decisions(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]:
         "strategy.exported": decisions.exported,
         "strategy.holdout": decisions.holdout,
         "strategy.suppressed": decisions.suppressed,
+        PRICES.table: decisions.prices,
         PROPOSED: decisions.assignments,
     }
 
@@ -121,7 +122,7 @@ def export_facts(exported: pl.DataFrame) -> dict[str, float]:
 def strategy() -> dg.Definitions:
     """Every table of the layer."""
     decisions = frame_assets(
-        [EXPORTED, HOLDOUT, SUPPRESSED],
+        [EXPORTED, HOLDOUT, SUPPRESSED, PRICES],
         make_decisions,
         reads=[
             "marts.users",

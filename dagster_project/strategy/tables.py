@@ -92,6 +92,24 @@ columns:
 """,
 )
 
+PRICES = table_doc(
+    "strategy.prices",
+    """
+One row per limit of the night, and one for the profit: what was used, and what one more unit would have earned.
+
+grain: resource
+tests: not_null resource, limit, used; unique resource; shadow_price >= 0
+columns:
+  resource: budget (money), contacts, channel.<name> (contacts on it), profit (money)
+  limit: from the settings; of the profit, what no allocation could have exceeded
+  used: by tonight's contacts; of the profit, what they are expected to bring
+  shadow_price (currency): what one more unit of the resource would earn; null for the profit
+
+A limit that was not reached has a price of nought. The profit includes the contacts of the explore arm, whose options
+were drawn and not chosen: they are most of what is missing to the bound.
+""",
+)
+
 ASSIGNMENTS = table_doc(
     "strategy.assignments",
     """
