@@ -113,10 +113,10 @@ def uplift(p_return: Floats, fits: Floats, *, belief: LiftBelief, caution: float
     to be larger with probability 1 − caution. This is a belief until `belief.grade` is randomised.
     """
     logits = log_odds(p_return)
-    profiles, of_user = np.unique(np.round(fits / FIT_STEP).astype(np.int64), axis=0, return_inverse=True)
+    profiles, of_user = _profiles(np.round(fits / FIT_STEP).astype(np.int64))
     nodes = (np.arange(N_NODES) + 0.5) / N_NODES
     shares = np.append(nodes, [LOW, HIGH, caution])
-    taus = lift_quantiles(belief, (profiles * FIT_STEP).astype(np.float64), shares=shares)[of_user.ravel()]
+    taus = lift_quantiles(belief, (profiles * FIT_STEP).astype(np.float64), shares=shares)[of_user]
     mean = np.zeros(len(logits))
     for node in range(N_NODES):
         mean += _rise(logits, taus[:, node]) / N_NODES
@@ -149,6 +149,14 @@ def _along(belief: LiftBelief, fits: Floats) -> tuple[Floats, Floats]:
     """(means, standard deviations) of the lift: profiles × components."""
     variances = np.einsum("nk,ckl,nl->nc", fits, belief.covariances, fits)
     return fits @ belief.means.T, np.sqrt(np.maximum(variances, 0.0))
+
+
+def _profiles(steps: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """(the distinct rows, the place of each row among them). One number per row sorts ten times faster than rows."""
+    low = steps.min(axis=0, initial=0)
+    sizes = steps.max(axis=0, initial=0) - low + 1
+    codes, of_user = np.unique(np.ravel_multi_index(tuple((steps - low).T), tuple(sizes)), return_inverse=True)
+    return np.column_stack(np.unravel_index(codes, tuple(sizes))) + low, of_user
 
 
 def _rise(logits: Floats, taus: Floats) -> Floats:
