@@ -14,6 +14,8 @@ from dagster_project.strategy.rules import DecisionRules
 
 BUDGET, CONTACTS, CHANNEL, PROFIT = "budget", "contacts", "channel.", "profit"
 
+LEAST = 1e-6  # a smaller limit buys nothing, and what is divided by it is infinite
+
 PRICES = pl.Schema(
     {
         "resource": pl.String,
@@ -67,7 +69,7 @@ def night_limits(rules: DecisionRules) -> dict[str, float]:
     """What is limited tonight: the budget in money, the others in contacts."""
     limits = {BUDGET: rules.budget_per_night, CONTACTS: rules.max_contacts}
     limits |= {CHANNEL + name: channel.capacity for name, channel in sorted(rules.channels.items())}
-    return {name: float(limit) for name, limit in limits.items() if limit is not None}
+    return {name: float(limit) if limit >= LEAST else 0.0 for name, limit in limits.items() if limit is not None}
 
 
 def used_up(contacts: pl.DataFrame, limits: Mapping[str, float]) -> dict[str, float]:

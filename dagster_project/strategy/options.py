@@ -74,8 +74,14 @@ def drawn_options(options: pl.DataFrame, draws: pl.DataFrame) -> pl.DataFrame:
 
 def _priced(considered: pl.DataFrame, strategy: Strategy, rules: DecisionRules, as_of: date) -> pl.DataFrame:
     """The options of one strategy, on each of its channels."""
-    fitting = considered.filter(fits(strategy, as_of=as_of)).with_columns(
-        *_fits_of_parts(considered, strategy, rules), *_stakes(considered, strategy, rules)
+    # Only what follows is taken along: a copy of every fact for every strategy would be most of the night's memory.
+    fitting = considered.filter(fits(strategy, as_of=as_of)).select(
+        "user_sk",
+        "p_return",
+        "law",
+        pl.col("^rule[.].*$"),
+        *_fits_of_parts(considered, strategy, rules),
+        *_stakes(considered, strategy, rules),
     )
     made = [pl.DataFrame(schema=_SCHEMA)]
     for channel, (is_open, fallback) in open_channels(strategy, rules=rules).items():

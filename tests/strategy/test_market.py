@@ -78,6 +78,13 @@ def test_the_report_names_what_was_used_and_what_could_not_be_exceeded(rules: De
     assert 9.0 - 1e-6 <= profit["limit"] < 9.1
 
 
+def test_a_budget_too_small_for_anything_is_none(rules: DecisionRules) -> None:
+    tiny = night_limits(replace(rules, budget_per_night=2.2e-313))
+    market = clear_market(_options((3, "email", 5.0, 1.0), (3, "push", 1.0, 0.0)), USERS, limits=tiny)
+    assert tiny == {"budget": 0.0}
+    assert _theirs(market) == [("a", "push")]
+
+
 def test_nobody_is_no_trouble(rules: DecisionRules) -> None:
     market = clear_market(_options(), USERS.clear(), limits=night_limits(replace(rules, max_contacts=0)))
     assert market.chosen.height == 0
