@@ -172,7 +172,7 @@ def test_a_series_goes_on_with_its_next_words_and_the_ledger_notes_them(night: N
         answers=ANSWERS.to_frame(),
     )
 
-    told = night({}, {}, past=asked)
+    told = night({}, {"value_if_returned": 180.0}, past=asked)
 
     assert told.exported.select("user_id", "strategy_id", "step", "template_id", "n_options").row(0) == (
         *("u1", "escalating_three", 2, "escalating_three_2", 1),
