@@ -24,7 +24,12 @@ of its own. CPU seconds are of all threads; peak MB is the largest resident memo
 kernel. Seconds move by a fifth from run to run on a shared machine: compare the ratios, and what stands in one table.
 """
 COSTS = ("night", "increments", "scale")
-BARS = {"returns": "return_models", "values": "value_models", "contracts": "contract_models"}
+BARS = {
+    "returns": "return_models",
+    "values": "value_models",
+    "contracts": "contract_models",
+    "lifts": "cold_start",
+}
 BENCHMARKS = (*COSTS, *BARS)
 LIBRARIES = ("duckdb", "polars", "dagster", "scikit-learn")
 

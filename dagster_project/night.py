@@ -118,6 +118,7 @@ def metrics(night: Night, quality: pl.DataFrame) -> dict[str, Any]:
         "reasons": reason_metrics(night.table("reasons.reasons")),
         "freshness": asdict(night.project.freshness(night.as_of)),
         "outages": night.table("outages.outages").to_dicts(),
+        "prices": night.table("strategy.prices").to_dicts(),
         "data_quality": quality.to_dicts(),
         "messages": message_metrics(
             night.table("marts.message_quality"),
@@ -211,6 +212,7 @@ def report_content(night: Night, quality: pl.DataFrame) -> ReportContent:
         dwell=night.table("lifecycle.stage_dwell"),
         daily_activity=night.table("marts.daily_activity"),
         outages=night.table("outages.outages"),
+        prices=night.table("strategy.prices"),
         outage_days=night.table("outages.daily_counts"),
         parameters=night.table("lifecycle.parameters"),
         definition_agreement=night.table("lifecycle.definition_agreement"),

@@ -38,6 +38,7 @@ from dagster_project.settings import CANONICAL, Settings, load_settings
 from dagster_project.strategy.assignment import ASSIGNMENTS
 from dagster_project.strategy.catalogue import Catalogue, load_catalogue
 from dagster_project.strategy.content import TemplateFault, closed_content, review_catalogue
+from dagster_project.strategy.priors import Beliefs, load_priors
 from dagster_project.strategy.rules import ChannelRules, DecisionRules
 
 DAY_TABLES = ("staging.events", "staging.message_events", "staging.feedback")
@@ -275,6 +276,10 @@ class Project:
             },
             book=self.law_book,
             closed_content=closed_content(self.content_faults),
+            beliefs=Beliefs(load_priors()),
+            caution=settings.value.caution,
+            harm_if_unknown=settings.value.harm_if_unknown,
+            reach_worth_share=settings.value.reach_worth_share,
             margin_share=settings.value.margin_share,
             business_timezone=settings.timezone,
             control_share=settings.holdout.control_share,

@@ -44,9 +44,9 @@ columns:
   p_return_high (0 to 1): upper end
   expected_return_on (date): day by which half of p_return has come
   value_if_returned (currency): money within the horizon after a return
-  uplift: what the contact adds to the chance of a return
-  uplift_low: the cautious prior's uplift
-  uplift_high: the hopeful prior's uplift
+  uplift: what the contact is expected to add to the chance of a return
+  uplift_low: a tenth of the belief lies below
+  uplift_high: a tenth of the belief lies above
   evidence_grade: randomised, observational or prior
   expected_profit (currency): what contact is expected to cause, costs taken off
   strategy_id: what to do

@@ -15,21 +15,24 @@ from dagster_project.models.contracts.tables import SCORES as CONTRACT_SCORES
 from dagster_project.models.tables import SCORES
 from dagster_project.project import Project
 from dagster_project.reach.tables import CONTACT_POINTS
+from dagster_project.reach.trust_tables import TRUST
 from dagster_project.reasons.tables import REASONS_TABLE
+from dagster_project.reasons.vocabulary import REASONS
 from dagster_project.strategy.assignment import decide
 from dagster_project.strategy.hours import day_hours, fit_hours
 from dagster_project.strategy.ledger import contacts, may_write
 from dagster_project.strategy.series import Past
-from dagster_project.strategy.tables import ASSIGNMENTS, EXPORTED, HOLDOUT, SEND_HOURS, SUPPRESSED
+from dagster_project.strategy.tables import ASSIGNMENTS, EXPORTED, HOLDOUT, PRICES, SEND_HOURS, SUPPRESSED
 
 BACKFILL_TAG = "dagster/backfill"
 BACKTEST_TAG = "winback/backtest"
 PROPOSED = "strategy.proposed_assignments"
+OWN_CATEGORIES = "select distinct user_sk, lower(category) as category from intermediate.category_days"
 
 
 def make_decisions(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]:
     """Who is written to, who is held out, who is left alone and why."""
-    candidates = project.candidates(as_of)
+    candidates = priced_candidates(project, as_of)
     decisions = decide(
         candidates,
         project.read("reach.contact_points", as_of=as_of),
@@ -43,6 +46,7 @@ def make_decisions(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]:
         "strategy.exported": decisions.exported,
         "strategy.holdout": decisions.holdout,
         "strategy.suppressed": decisions.suppressed,
+        PRICES.table: decisions.prices,
         PROPOSED: decisions.assignments,
     }
 
@@ -65,6 +69,20 @@ def make_send_hours(project: Project, as_of: date) -> pl.DataFrame:
     model = fit_hours(hours, sent)
     own = hours.join(wanted, on="user_sk", how="semi")
     return day_hours(own, sent, model=model, weekday=(as_of + timedelta(days=1)).weekday())
+
+
+def priced_candidates(project: Project, as_of: date) -> pl.DataFrame:
+    """Every user of a night, with what the prices rest on: fatigue, P(each reason), categories if a strategy asks."""
+    harm = project.read(TRUST.table, as_of=as_of).select("user_sk", "fatigue_probability")
+    why = project.read(REASONS_TABLE.table, as_of=as_of).select("user_sk", *(f"p_{reason}" for reason in REASONS))
+    facts = [harm, why]
+    if any(strategy.content for strategy in project.catalogue.sending):
+        chosen = project.ask(OWN_CATEGORIES, table="intermediate.category_days", as_of=as_of)
+        facts.append(chosen.group_by("user_sk").agg(pl.col("category").sort().alias("categories")))
+    candidates = project.candidates(as_of)
+    for more in facts:
+        candidates = candidates.join(more, on="user_sk", how="left", maintain_order="left")
+    return candidates
 
 
 def ledger_asset() -> dg.AssetsDefinition:
@@ -104,7 +122,7 @@ def export_facts(exported: pl.DataFrame) -> dict[str, float]:
 def strategy() -> dg.Definitions:
     """Every table of the layer."""
     decisions = frame_assets(
-        [EXPORTED, HOLDOUT, SUPPRESSED],
+        [EXPORTED, HOLDOUT, SUPPRESSED, PRICES],
         make_decisions,
         reads=[
             "marts.users",
@@ -115,6 +133,8 @@ def strategy() -> dg.Definitions:
             REASONS_TABLE,
             CONTACT_POINTS,
             SEND_HOURS,
+            TRUST,
+            "intermediate.category_days",
         ],
         facts={"strategy.exported": export_facts},
     )

@@ -45,6 +45,9 @@ class ReportContent:
     outage_days: pl.DataFrame | None = None
     """outages.daily_counts: outage_id, dt, observed, expected."""
 
+    prices: pl.DataFrame | None = None
+    """strategy.prices: what each limit of the night was worth."""
+
     parameters: pl.DataFrame | None = None
     """lifecycle.parameters: one row."""
     definition_agreement: pl.DataFrame | None = None

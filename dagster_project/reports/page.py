@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
-from dagster_project.reports import compliance, figures, outages, sentences, summaries, tables, trust
+from dagster_project.reports import compliance, figures, outages, prices, sentences, summaries, tables, trust
 from dagster_project.reports import formatting as fmt
 from dagster_project.reports import reasons as of_reasons
 
@@ -94,6 +94,7 @@ def render_report(content: ReportContent, *, plotly_js: Literal["shared", "inlin
         tables=_tables(content),
         leads=_leads(content),
         outages=_outages(content),
+        prices=_prices(content),
         messages=message_tables(content),
         trust=_trust(content),
         rules=_rules(content),
@@ -230,6 +231,15 @@ def _leads(content: ReportContent) -> dict[str, str | None]:
         "cohort": sentences.about_cohort(content),
         "held_out": sentences.about_held_out(content),
         "quality": _said(sentences.about_quality, content.quality),
+    }
+
+
+def _prices(content: ReportContent) -> dict[str, object] | None:
+    if content.prices is None or content.prices.is_empty():
+        return None
+    return {
+        "lead": prices.about_prices(content.prices, currency=content.currency),
+        "table": prices.price_table(content.prices, currency=content.currency),
     }
 
 

@@ -113,6 +113,26 @@ class Value(Section):
     value_per_active_day: float = Field(
         1.0, ge=0, description="Profit of one active day, in `currency`, used when events carry no amounts."
     )
+    caution: float = Field(
+        0.4,
+        ge=0.05,
+        le=0.5,
+        description="Quantile (0.05 to 0.5) of the believed uplift by which a contact must pay; 0.5 is no caution.",
+    )
+    harm_if_unknown: float = Field(
+        0.003,
+        ge=0,
+        le=1,
+        description="Chance (0 to 1) that one message ends in an opt-out, removal of the app or complaint, where past"
+        " messages do not tell.",
+    )
+    reach_worth_share: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="What the way to a user is worth, as a share (0 to 1) of the profit of a return: a user who opted"
+        " out can never be won back by a message.",
+    )
 
 
 class Channel(Section):

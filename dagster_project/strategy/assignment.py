@@ -9,6 +9,7 @@ from dagster_project.strategy.allocation import gates
 from dagster_project.strategy.catalogue import Catalogue
 from dagster_project.strategy.eligibility import churned_cases
 from dagster_project.strategy.holdout import assign_arms, hash_draws
+from dagster_project.strategy.market import Market, clear_market, market_report, night_limits, with_room_for_draws
 from dagster_project.strategy.options import best_options, drawn_options, price_options
 from dagster_project.strategy.rules import DecisionRules
 from dagster_project.strategy.series import NO_PAST, Past, next_options, pauses, standings
@@ -26,8 +27,10 @@ EXPORTED = pl.Schema(
         "uplift": pl.Float64,
         "uplift_low": pl.Float64,
         "uplift_high": pl.Float64,
+        "uplift_cautious": pl.Float64,
         "evidence_grade": pl.String,
         "expected_cost": pl.Float64,
+        "expected_harm": pl.Float64,
         "expected_profit": pl.Float64,
         "n_options": pl.Int32,
         "propensity": pl.Float64,
@@ -69,13 +72,15 @@ class Decisions:
     """The churned users of one night, each in exactly one of `exported`, `holdout` and `suppressed`.
 
     `assignments` are the ledger rows of the exported and the held out. A held-out row names the strategy and
-    channel that it would have had; its arm says that nothing was sent. All frames are sorted by `user_id`.
+    channel that it would have had; its arm says that nothing was sent. All frames are sorted by `user_id`, but for
+    `prices`: what each limit of the night was worth.
     """
 
     exported: pl.DataFrame
     holdout: pl.DataFrame
     suppressed: pl.DataFrame
     assignments: pl.DataFrame
+    prices: pl.DataFrame
 
 
 def decide(
@@ -95,7 +100,8 @@ def decide(
     it is written to at the strategy's hour.
 
     Arms are drawn before anything is allocated. Closed channels, pauses and the profit test come next and are
-    the same for every arm; budget and capacity are given in the order of each user's best expected profit.
+    the same for every arm; so are the prices of budget and capacity, found with room for those held out, and the
+    order in which places are given: by what each user's option earns after prices, until a limit is reached.
     The explore arm then gets one of the user's options at random, whatever it is priced at; its `propensity`,
     like every other, is the chance before the draw of this arm with this strategy.
     """
@@ -107,7 +113,11 @@ def decide(
     cases = cases.join(best_options(options), on="user_sk", how="left", maintain_order="left")
     arms = assign_arms(cases, salt=rules.salt, control_share=rules.control_share, explore_share=rules.explore_share)
     cases = cases.join(arms.drop("user_id"), on="user_sk", how="left", maintain_order="left")
-    cases = _with_gate(cases, _contenders(cases, options, rules), rules)
+    passed = cases.filter((pl.col("expected_profit") > 0) & pl.col("cool_until").is_null())
+    reachable = passed.filter(pl.col("arm") != "control")["user_sk"]
+    market = _market(options, passed, scale=passed.height / max(len(reachable), 1), rules=rules)
+    cases = _with_choice(cases, market)
+    cases = _with_gate(cases, _contenders(cases, options, market, rules), rules)
     out, held = pl.col("outcome") == "exported", pl.col("outcome") == "holdout"
     contacts = _with_hours(_contacts(cases.filter(out), contact_points, options, rules), send_hours)
     exported = _timed(contacts, catalogue, rules, as_of)
@@ -117,6 +127,7 @@ def decide(
         holdout=_holdout(held_out, rules),
         suppressed=suppressed_rows(cases.filter(~out & ~held), catalogue=catalogue, as_of=as_of),
         assignments=_assignments(exported, held_out, rules, as_of),
+        prices=market_report(market, exported, reachable, rules=rules),
     )
 
 
@@ -130,21 +141,40 @@ def _with_pauses(
     )
 
 
-def _contenders(cases: pl.DataFrame, options: pl.DataFrame, rules: DecisionRules) -> pl.DataFrame:
-    """Those who pass everything but the gates, in rank order, with the channel and cost to come."""
-    passed = cases.filter((pl.col("expected_profit") > 0) & pl.col("cool_until").is_null())
-    drawn = _explored(passed, options, rules).select(
+def _market(options: pl.DataFrame, passed: pl.DataFrame, *, scale: float, rules: DecisionRules) -> Market:
+    """The night's market, with room for the held out, who use nothing up, and for what exploring costs."""
+    limits = {name: limit * scale for name, limit in night_limits(rules).items()}
+    market = clear_market(options, passed, limits=limits)
+    served = market.chosen.filter("is_allocated").join(passed.select("user_sk", "arm"), on="user_sk", how="left")
+    explorers = served.filter(pl.col("arm") == "explore").sort("user_id")
+    if explorers.is_empty():
+        return market
+    drawn = _explored(explorers, options, rules)
+    return clear_market(options, passed, limits=with_room_for_draws(limits, chosen=explorers, drawn=drawn))
+
+
+def _with_choice(cases: pl.DataFrame, market: Market) -> pl.DataFrame:
+    """The cases, those in the market with the option that is theirs at its prices instead of their best."""
+    theirs = market.chosen.drop("user_id").with_columns(pl.lit(value=True).alias("is_in_market"))
+    swapped = [name for name in theirs.columns if name in cases.columns and name != "user_sk"]
+    joined = cases.join(theirs, on="user_sk", how="left", suffix=".theirs", maintain_order="left")
+    in_market = pl.when("is_in_market")
+    return joined.with_columns(
+        in_market.then(pl.col(f"{name}.theirs")).otherwise(pl.col(name)).alias(name) for name in swapped
+    ).select(cases.columns)
+
+
+def _contenders(cases: pl.DataFrame, options: pl.DataFrame, market: Market, rules: DecisionRules) -> pl.DataFrame:
+    """Those in the market, best first, with the channel and cost to come."""
+    arms = market.chosen.join(cases.select("user_sk", "arm"), on="user_sk", how="left", maintain_order="left")
+    drawn = _explored(arms, options, rules).select(
         "user_sk", pl.col("channel").alias("drawn_channel"), pl.col("expected_cost").alias("drawn_cost")
     )
-    return (
-        passed.join(drawn, on="user_sk", how="left")
-        .sort("expected_profit", "user_id", descending=[True, False])
-        .select(
-            "user_sk",
-            pl.coalesce("drawn_channel", "channel").alias("channel"),
-            pl.coalesce("drawn_cost", "expected_cost").alias("expected_cost"),
-            (pl.col("arm") == "control").alias("is_held_out"),
-        )
+    return arms.join(drawn, on="user_sk", how="left", maintain_order="left").select(
+        "user_sk",
+        pl.coalesce("drawn_channel", "channel").alias("channel"),
+        pl.coalesce("drawn_cost", "expected_cost").alias("expected_cost"),
+        (pl.col("arm") == "control").alias("is_held_out"),
     )
 
 

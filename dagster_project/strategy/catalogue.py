@@ -176,7 +176,8 @@ class Template(_Part):
 class Strategy(_Part):
     """Channel × message × offer × timing × dose, with what triggers it and what it is believed to cause.
 
-    `never_with` names strategies that this one makes way for; it is written on one side only.
+    `never_with` names strategies that this one makes way for; it is written on one side only. `content` names the
+    categories (of events, in any case) that the message is about; none if it is about nothing in particular.
     """
 
     id: Name
@@ -185,6 +186,7 @@ class Strategy(_Part):
     why_chosen: Text
     channels: Annotated[tuple[Name, ...], Field(strict=False)]
     never_with: Annotated[tuple[Name, ...], Field(strict=False)] = ()
+    content: Annotated[tuple[Text, ...], Field(strict=False)] = ()
     trigger: Trigger
     timing: Timing
     dose: Dose

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 import polars as pl
 
 from dagster_project.reach.contact_points import RULE_ORDER
+from dagster_project.reasons.vocabulary import REASONS
 from dagster_project.strategy.catalogue import Catalogue, Strategy
 from dagster_project.strategy.rules import ChannelRules, DecisionRules
 from dagster_project.strategy.timing import without_hours
@@ -13,6 +14,8 @@ from dagster_project.strategy.timing import without_hours
 # Only these, lest fifty columns of a user be copied by every join on the way.
 _FACTS = ["user_sk", "user_id", "stage", "days_silent", "churned_on", "p_return", "value_if_returned"]
 _OPTIONAL_FACTS = ("timezone", "country", "person_key")
+# Said of some users by tables that need not be there; `options` takes what it finds.
+PRICED_BY = ("fatigue_probability", "categories", *(f"p_{reason}" for reason in REASONS))
 
 
 def churned_cases(
@@ -32,7 +35,9 @@ def churned_cases(
     `block_citation`, `block_until`. A channel on which no hour is allowed is closed by `hours.none`.
     """
     churned = candidates.with_columns(_gap(candidates)).filter(pl.col("is_churned") | pl.col("is_measurement_gap"))
-    cases = churned.select(*_FACTS, "is_measurement_gap", *_optional_facts(candidates)).sort("user_id")
+    priced_by = [name for name in PRICED_BY if name in candidates.columns]
+    facts = churned.select(*_FACTS, *priced_by, "is_measurement_gap", *_optional_facts(candidates))
+    cases = facts.sort("user_id")
     cases = _bound(cases, rules)
     contact_points = _with_hours(contact_points, cases, rules, as_of)
     for channel in rules.channels:
@@ -66,20 +71,24 @@ def fits(strategy: Strategy, *, as_of: date) -> pl.Expr:
     return pl.all_horizontal(bounds).fill_null(value=False)
 
 
-def open_channels(strategy: Strategy, *, rules: DecisionRules) -> tuple[pl.Expr, pl.Expr]:
-    """The first and the second channel of the strategy that are configured and open for the user, or null.
+def open_channels(strategy: Strategy, *, rules: DecisionRules) -> dict[str, tuple[pl.Expr, pl.Expr]]:
+    """Per configured channel of the strategy, in its order: whether it is open for the user, and the fallback.
 
-    A channel for which the strategy's words may not be used under the user's law is not open.
+    The fallback is the first other channel of the strategy that is open, or null. A channel for which the strategy's
+    words may not be used under the user's law is not open.
     """
-    usable = [
-        (channel, _if_open(channel, rules.closed_content.get((strategy.id, channel), frozenset())))
+    usable = {
+        channel: _if_open(channel, rules.closed_content.get((strategy.id, channel), frozenset()))
         for channel in strategy.channels
         if channel in rules.channels
-    ]
-    if not usable:
-        return pl.lit(None, dtype=pl.String), pl.lit(None, dtype=pl.String)
-    first = pl.coalesce([is_open for _, is_open in usable])
-    return first, pl.coalesce([pl.when(first != channel).then(is_open) for channel, is_open in usable])
+    }
+    return {
+        channel: (
+            is_open.is_not_null(),
+            pl.coalesce([pl.lit(None, dtype=pl.String), *(e for other, e in usable.items() if other != channel)]),
+        )
+        for channel, is_open in usable.items()
+    }
 
 
 def strongest_blocks(contact_points: pl.DataFrame, *, channels: Mapping[str, ChannelRules]) -> pl.DataFrame:

@@ -1,11 +1,14 @@
-"""What each strategy would earn with each user: every option priced, none chosen."""
+"""What each strategy would earn with each user on each channel: every option priced, none chosen."""
 
 from datetime import date
 
+import numpy as np
 import polars as pl
 
 from dagster_project.strategy.catalogue import Catalogue, Strategy
 from dagster_project.strategy.eligibility import fits, open_channels
+from dagster_project.strategy.lift import Floats, LiftBelief, uplift
+from dagster_project.strategy.priors import CONTENT, PARTS, REASON, STRATEGY, content_fit, reason_fit
 from dagster_project.strategy.rules import DecisionRules
 
 _SCHEMA = {
@@ -16,32 +19,35 @@ _SCHEMA = {
     "uplift": pl.Float64,
     "uplift_low": pl.Float64,
     "uplift_high": pl.Float64,
+    "uplift_cautious": pl.Float64,
     "evidence_grade": pl.String,
     "expected_cost": pl.Float64,
+    "expected_harm": pl.Float64,
     "expected_profit": pl.Float64,
 }
-
-# A probability of 0 or 1 has no log-odds; beyond this no estimate of ours means anything.
-_P_FLOOR = 1e-6
+_FIT = "fit."
 
 
 def price_options(cases: pl.DataFrame, *, catalogue: Catalogue, rules: DecisionRules, as_of: date) -> pl.DataFrame:
-    """One row per user × fitting strategy, on its first open channel, sorted by user, strategy.
+    """One row per user × fitting strategy × open channel, sorted by user, strategy, channel.
 
-    `uplift` is sigma(logit p_return + tau) - p_return: the rise in P(return within the horizon) that the
-    contact is *believed* to cause; tau is the catalogue's prior, so `evidence_grade` is `prior` and
-    the bounds are those of tau alone. `expected_profit` is uplift x value x margin less `expected_cost`:
-    all touches of the dose, and the offer for all who redeem it, unaided returns included. Not to be read
-    as a measurement.
+    `uplift` is the rise in P(return within the horizon) that the contact is expected to cause by `rules.beliefs`, of
+    which `evidence_grade` says what they rest on; eight tenths of the belief lie in `uplift_low` to `uplift_high`.
+    A contact must pay by `uplift_cautious`, the `rules.caution` quantile: of many uncertain options the best looks
+    better than it is.
 
-    `cases` come from `churned_cases`; users in an excluded stage, under deliberate silence or without
-    `p_return` have no options.
+    expected_profit = uplift_cautious × value × margin − expected_cost − expected_harm. `expected_cost`: all touches
+    of the dose, and the offer for all who redeem it, unaided returns included. `expected_harm`: P(opt-out, removal of
+    the app or complaint) × what the way to the user is worth. Not to be read as a measurement.
+
+    `cases` come from `churned_cases`; users in an excluded stage, under deliberate silence or without `p_return` have
+    no options. `fatigue_probability` (of one message), `categories` and p_<reason> count where they are known.
     """
     considered = cases.filter(
         pl.col("is_triggered") & pl.col("silenced_by").is_null() & pl.col("p_return").is_not_null()
     )
     priced = [_priced(considered, strategy, rules, as_of) for strategy in catalogue.sending]
-    return pl.concat([pl.DataFrame(schema=_SCHEMA), *priced]).sort("user_sk", "strategy_id")
+    return pl.concat([pl.DataFrame(schema=_SCHEMA), *priced]).sort("user_sk", "strategy_id", "channel")
 
 
 def best_options(options: pl.DataFrame) -> pl.DataFrame:
@@ -67,38 +73,63 @@ def drawn_options(options: pl.DataFrame, draws: pl.DataFrame) -> pl.DataFrame:
 
 
 def _priced(considered: pl.DataFrame, strategy: Strategy, rules: DecisionRules, as_of: date) -> pl.DataFrame:
-    channel, fallback = open_channels(strategy, rules=rules)
-    costs = {name: channel_rules.cost for name, channel_rules in rules.channels.items()}
-    prior, offer, dose = strategy.prior, strategy.offer, strategy.dose
-    touch_cost = pl.col("channel").replace_strict(costs, default=None, return_dtype=pl.Float64)
-    redeemed = offer.redeem_share * (pl.col("p_return") + pl.col("uplift"))
+    """The options of one strategy, on each of its channels."""
+    # Only what follows is taken along: a copy of every fact for every strategy would be most of the night's memory.
+    fitting = considered.filter(fits(strategy, as_of=as_of)).select(
+        "user_sk",
+        "p_return",
+        "law",
+        pl.col("^rule[.].*$"),
+        *_fits_of_parts(considered, strategy, rules),
+        *_stakes(considered, strategy, rules),
+    )
+    made = [pl.DataFrame(schema=_SCHEMA)]
+    for channel, (is_open, fallback) in open_channels(strategy, rules=rules).items():
+        reached = fitting.filter(is_open).with_columns(fallback.alias("fallback_channel"))
+        lifted = _with_uplift(reached, rules.beliefs.of(strategy, channel=channel), rules.caution)
+        made.append(_with_profit(lifted, strategy, channel, rules))
+    return pl.concat(made)
+
+
+def _fits_of_parts(cases: pl.DataFrame, strategy: Strategy, rules: DecisionRules) -> list[pl.Expr]:
+    content = content_fit(strategy.content, categories="categories") if "categories" in cases.columns else pl.lit(0.0)
+    reason = reason_fit(rules.beliefs.priors.reason_fits(strategy.id), columns=frozenset(cases.columns))
+    fits_of = {STRATEGY: pl.lit(1.0), CONTENT: content, REASON: reason}
+    return [fits_of[part].cast(pl.Float64).alias(_FIT + part) for part in PARTS]
+
+
+def _stakes(cases: pl.DataFrame, strategy: Strategy, rules: DecisionRules) -> list[pl.Expr]:
+    """What a return is worth, and the chance that the messages of the dose cost us the way to the user."""
     value = pl.col("value_if_returned").fill_null(rules.value_if_unknown) * rules.margin_share
-    return (
-        considered.filter(fits(strategy, as_of=as_of))
-        .select(
-            "user_sk",
-            pl.lit(strategy.id).alias("strategy_id"),
-            channel.alias("channel"),
-            fallback.alias("fallback_channel"),
-            "p_return",
-            "value_if_returned",
-        )
-        .filter(pl.col("channel").is_not_null())
-        .with_columns(
-            _uplift(prior.tau).alias("uplift"),
-            _uplift(prior.tau_low).alias("uplift_low"),
-            _uplift(prior.tau_high).alias("uplift_high"),
-            pl.lit("prior").alias("evidence_grade"),
-        )
-        .with_columns((touch_cost * dose.max_touches + offer.cost * redeemed).alias("expected_cost"))
-        .with_columns((pl.col("uplift") * value - pl.col("expected_cost")).alias("expected_profit"))
-        .select(list(_SCHEMA))
+    known = pl.col("fatigue_probability") if "fatigue_probability" in cases.columns else pl.lit(None, dtype=pl.Float64)
+    spared = 1 - known.fill_null(rules.harm_if_unknown).clip(0, 1)
+    return [value.alias("worth"), (1 - spared.pow(strategy.dose.max_touches)).alias("harm")]
+
+
+def _with_uplift(users: pl.DataFrame, belief: LiftBelief, caution: float) -> pl.DataFrame:
+    part_fits: Floats = np.column_stack([users[_FIT + part].to_numpy() for part in belief.parts])
+    found = uplift(users["p_return"].to_numpy(), part_fits, belief=belief, caution=caution)
+    return users.with_columns(
+        pl.Series("uplift", found.mean),
+        pl.Series("uplift_low", found.low),
+        pl.Series("uplift_high", found.high),
+        pl.Series("uplift_cautious", found.cautious),
+        pl.lit(belief.grade).alias("evidence_grade"),
     )
 
 
-def _uplift(tau: float) -> pl.Expr:
-    if tau == 0:
-        return pl.lit(0.0)  # exactly: rounding noise must not make a profit of a message that does nothing
-    p = pl.col("p_return").clip(_P_FLOOR, 1 - _P_FLOOR)
-    log_odds = (p / (1 - p)).log() + tau
-    return 1 / (1 + (-log_odds).exp()) - p
+def _with_profit(users: pl.DataFrame, strategy: Strategy, channel: str, rules: DecisionRules) -> pl.DataFrame:
+    offer = strategy.offer
+    redeemed = offer.redeem_share * (pl.col("p_return") + pl.col("uplift"))
+    touches = rules.channels[channel].cost * strategy.dose.max_touches
+    gained = pl.col("uplift_cautious") * pl.col("worth")
+    return (
+        users.with_columns(
+            pl.lit(strategy.id).alias("strategy_id"),
+            pl.lit(channel).alias("channel"),
+            (touches + offer.cost * redeemed).alias("expected_cost"),
+            (pl.col("harm") * pl.col("worth") * rules.reach_worth_share).alias("expected_harm"),
+        )
+        .with_columns((gained - pl.col("expected_cost") - pl.col("expected_harm")).alias("expected_profit"))
+        .select(list(_SCHEMA))
+    )

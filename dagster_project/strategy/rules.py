@@ -9,6 +9,7 @@ from dagster_project.compliance.law import Law
 from dagster_project.compliance.packs import LawBook
 from dagster_project.compliance.zones import zone
 from dagster_project.errors import SettingsError
+from dagster_project.strategy.priors import Beliefs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +41,14 @@ class DecisionRules:
     `value_if_returned` where the data hold no money, so that a night without amounts still ranks by effect.
     `ready_hour` is the hour of the business day at which the lists are out: nothing is timed before it.
     `closed_content` names, by strategy and channel, the laws under which its words may not be used.
+    `caution` is the quantile of the believed uplift that a contact must pay by. `harm_if_unknown` is the chance that
+    one message costs us the way to the user, where the user's own is not known; `reach_worth_share` the part of the
+    profit of a return that is lost with it.
     """
 
     salt: str
     book: LawBook
+    beliefs: Beliefs
     channels: Mapping[str, ChannelRules]
     margin_share: float
     business_timezone: str
@@ -54,6 +59,9 @@ class DecisionRules:
     max_contacts: int | None = None
     min_days_between: int = 7
     value_if_unknown: float = 1.0
+    caution: float = 0.4
+    harm_if_unknown: float = 0.003
+    reach_worth_share: float = 0.05
     ready_hour: int = 3
     excluded_stages: frozenset[str] = field(default_factory=frozenset)
     closed_content: Mapping[tuple[str, str], frozenset[str]] = field(default_factory=dict)

@@ -18,12 +18,14 @@ columns:
   strategy_id: what to do
   channel: where
   fallback_channel: where, if that fails; null without one
-  uplift: what the contact adds to the chance of a return
-  uplift_low: the cautious prior's uplift
-  uplift_high: the hopeful prior's uplift
+  uplift: what the contact is expected to add to the chance of a return
+  uplift_low: a tenth of the belief lies below
+  uplift_high: a tenth of the belief lies above
+  uplift_cautious: the quantile of the belief by which the contact must pay, by value.caution
   evidence_grade: randomised, observational or prior
   expected_cost (currency): of all touches of the dose
-  expected_profit (currency): what contact is expected to cause, costs taken off
+  expected_harm (currency): P(opt-out, removal of the app or complaint) times what the way to the user is worth
+  expected_profit (currency): value of the cautious uplift, less cost and harm
   n_options (options): allowed options of the user
   propensity (0 to 1): chance of this arm with this strategy
   send_at: the user's local time with its offset
@@ -87,6 +89,24 @@ columns:
   citation: the law or standard behind it; null for our own rules
   until (date): first day on which it ends; null if nothing but the user, the settings or the facts can end it
   explanation: one sentence
+""",
+)
+
+PRICES = table_doc(
+    "strategy.prices",
+    """
+One row per limit of the night, and one for the profit: what was used, and what one more unit would have earned.
+
+grain: resource
+tests: not_null resource, limit, used; unique resource; shadow_price >= 0
+columns:
+  resource: budget (money), contacts, channel.<name> (contacts on it), profit (money)
+  limit: from the settings; of the profit, what no allocation could have exceeded
+  used: by tonight's contacts; of the profit, what they are expected to bring
+  shadow_price (currency): what one more unit of the resource would earn; null for the profit
+
+A limit that was not reached has a price of nought. The profit includes the contacts of the explore arm, whose options
+were drawn and not chosen: they are most of what is missing to the bound.
 """,
 )
 

@@ -16,6 +16,7 @@ from dagster_project.reach.contact_points import ContactFacts, GateRules, contac
 from dagster_project.strategy.assignment import decide
 from dagster_project.strategy.catalogue import LOCALES, load_catalogue
 from dagster_project.strategy.content import closed_content, review_catalogue
+from dagster_project.strategy.priors import Beliefs, load_priors
 from dagster_project.strategy.rules import ChannelRules, DecisionRules
 
 CATALOGUE = load_catalogue()
@@ -175,6 +176,7 @@ def _night(users: list[dict[str, Any]], as_of: date, setting: dict[str, Any]) ->
     rules = DecisionRules(
         salt="s",
         book=book,
+        beliefs=Beliefs(load_priors()),
         channels=channels,
         margin_share=1.0,
         business_timezone=setting["zone"],

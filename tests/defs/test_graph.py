@@ -123,6 +123,7 @@ ASSETS = [
     "strategy/assignments",
     "strategy/exported",
     "strategy/holdout",
+    "strategy/prices",
     "strategy/send_hours",
     "strategy/suppressed",
     "cohorts/contacts",

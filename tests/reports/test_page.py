@@ -19,6 +19,7 @@ SECTIONS = [
     "Why they left",
     "Are the probabilities honest",
     "Tonight&#39;s list",
+    "What the limits cost",
     "Held out and suppressed",
     "Messages",
     "Do they still let us in",

@@ -7,6 +7,7 @@ import pytest
 
 from dagster_project.compliance.packs import shipped_law_book
 from dagster_project.strategy.catalogue import Catalogue, load_catalogue
+from dagster_project.strategy.priors import Beliefs, load_priors
 from dagster_project.strategy.rules import ChannelRules, DecisionRules
 
 CANDIDATES = {
@@ -82,6 +83,7 @@ def rules() -> DecisionRules:
     return DecisionRules(
         salt="s",
         book=shipped_law_book(),
+        beliefs=Beliefs(load_priors()),
         channels={"email": ChannelRules(cost=0.0), "push": ChannelRules(cost=0.0)},
         margin_share=0.5,
         business_timezone="Europe/London",

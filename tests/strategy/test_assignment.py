@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from dagster_project.compliance.packs import shipped_law_book
 from dagster_project.strategy.assignment import Decisions, decide
 from dagster_project.strategy.catalogue import Catalogue, load_catalogue
+from dagster_project.strategy.priors import Beliefs, load_priors
 from dagster_project.strategy.rules import ChannelRules, DecisionRules
 from dagster_project.strategy.series import ANSWERS, CONTACTS, NO_PAST, Past
 
@@ -60,7 +61,7 @@ def _only_reason(decisions: Decisions) -> tuple[str, str | None, date | None, st
 def test_the_most_profitable_option_goes_out(night: Night) -> None:
     decisions = night({"value_if_returned": 300.0}, {"is_churned": False}, {"stage": "lost"})
     assert decisions.exported.select("user_id", "arm", "strategy_id", "channel", "n_options").rows() == [
-        ("u1", "treat", "concierge", "email", 8),
+        ("u1", "treat", "concierge", "email", 12),
         ("u3", "treat", "sunset", "email", 1),
     ]
     assert (decisions.holdout.height, decisions.suppressed.height) == (0, 0)
@@ -75,7 +76,7 @@ def test_the_consent_basis_of_the_chosen_channel_is_carried(night: Night) -> Non
 
 
 def test_everyone_held_out_is_in_the_holdout_with_what_they_would_have_had(night: Night) -> None:
-    decisions = night({}, control_share=1.0)
+    decisions = night({"value_if_returned": 180.0}, control_share=1.0)
     assert decisions.holdout.rows(named=True) == [
         {
             "user_id": "u1",
@@ -107,7 +108,8 @@ def test_explorers_get_each_of_their_options_with_a_logged_propensity(night: Nig
     counts = dict(explored["strategy_id"].value_counts().iter_rows())
     assert set(counts) == {"exit_survey", "explore", "whats_new"}
     assert min(counts.values()) > 30
-    assert explored["propensity"].unique().to_list() == [pytest.approx(0.5 / 3)]
+    # The survey goes by e-mail alone, the two others by push as well: five options.
+    assert explored["propensity"].unique().to_list() == [pytest.approx(0.5 / 5)]
     treated = exported.filter(pl.col("arm") == "treat")
     assert treated["strategy_id"].unique().to_list() == ["whats_new"]
     assert treated["propensity"].unique().to_list() == [pytest.approx(0.3)]
@@ -170,7 +172,7 @@ def test_a_series_goes_on_with_its_next_words_and_the_ledger_notes_them(night: N
         answers=ANSWERS.to_frame(),
     )
 
-    told = night({}, {}, past=asked)
+    told = night({}, {"value_if_returned": 180.0}, past=asked)
 
     assert told.exported.select("user_id", "strategy_id", "step", "template_id", "n_options").row(0) == (
         *("u1", "escalating_three", 2, "escalating_three_2", 1),
@@ -211,7 +213,7 @@ def test_what_does_not_pay_is_not_sent(night: Night) -> None:
         "strategy.none_profitable",
         None,
         None,
-        "The best option, Sunset by email, would earn -49.59 after costs: nothing is sent.",
+        "The best option, Sunset by email, would earn -49.97 after costs: nothing is sent.",
     )
 
 
@@ -240,7 +242,7 @@ def test_a_full_channel_is_named(night: Night) -> None:
         "capacity.channel",
         None,
         date(2026, 6, 3),
-        "No room left on email at this rank (Sunset would earn 0.41).",
+        "No room left on email at this rank (Sunset would earn 0.03).",
     )
 
 
@@ -314,6 +316,7 @@ def test_every_churned_user_ends_in_exactly_one_place_and_no_limit_is_broken(
         },
         margin_share=0.5,
         book=shipped_law_book(),
+        beliefs=Beliefs(load_priors()),
         business_timezone="Europe/London",
         control_share=shares[0],
         explore_share=shares[1],
@@ -367,7 +370,7 @@ def test_users_silenced_by_an_outage_of_ours_are_suppressed_whatever_their_stage
 
 
 def test_where_law_asks_for_equal_offers_none_hangs_on_a_prediction_and_the_row_says_so(night: Night) -> None:
-    decisions = night({"country": "CN"}, {"country": "DE"})
+    decisions = night(*({"country": country, "value_if_returned": 180.0} for country in ("CN", "DE")))
     chosen = dict(decisions.exported.select("user_id", "strategy_id").iter_rows())
     assert chosen["u2"] == "price_save"
     assert not load_catalogue().by_id[chosen["u1"]].is_unequal
@@ -386,14 +389,15 @@ def test_an_offer_with_an_equal_basis_may_go_out_and_the_row_names_it(night: Nig
     price_save = catalogue.by_id["price_save"]
     offer = price_save.offer.model_copy(update={"equal_basis": "five euros for each churned user"})
     stated = Catalogue(strategies=(price_save.model_copy(update={"offer": offer}),))
-    exported = night({"country": "CN"}, catalogue=stated).exported
+    exported = night({"country": "CN", "value_if_returned": 180.0}, catalogue=stated).exported
     assert exported["strategy_id"].to_list() == ["price_save"]
     assert "five euros for each churned user" in exported["offer_basis"][0]
 
 
 def test_a_strategy_whose_words_a_law_forbids_is_not_used_there(night: Night) -> None:
     closed = {("price_save", "email"): frozenset({"default+eu"})}
-    chosen = night({"country": "DE"}, {"country": "US"}, closed_content=closed).exported
+    users = ({"country": country, "value_if_returned": 180.0} for country in ("DE", "US"))
+    chosen = night(*users, closed_content=closed).exported
     assert chosen.filter(pl.col("user_id") == "u1")["strategy_id"].item() != "price_save"
     assert chosen.filter(pl.col("user_id") == "u2")["strategy_id"].item() == "price_save"
 

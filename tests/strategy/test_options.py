@@ -1,14 +1,17 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
-from math import exp, log
+from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
 from dagster_project.strategy.catalogue import Catalogue
 from dagster_project.strategy.eligibility import churned_cases
+from dagster_project.strategy.lift import uplift
 from dagster_project.strategy.options import best_options, drawn_options, price_options
+from dagster_project.strategy.priors import Beliefs
 from dagster_project.strategy.rules import ChannelRules, DecisionRules
 
 AS_OF = date(2026, 6, 1)
@@ -21,38 +24,106 @@ def _options(users: pl.DataFrame, points: pl.DataFrame, catalogue: Catalogue, ru
 
 
 def _ids(options: pl.DataFrame) -> list[str]:
-    return options["strategy_id"].to_list()
+    return options["strategy_id"].unique().sort().to_list()
+
+
+def _only(options: pl.DataFrame, strategy_id: str, channel: str = "email") -> dict[str, Any]:
+    return options.row(by_predicate=(pl.col("strategy_id") == strategy_id) & (pl.col("channel") == channel), named=True)
 
 
 def test_the_price_of_a_discount_counts_those_who_return_anyway(
     candidates: Frame, contact_points: Frame, catalogue: Catalogue, rules: DecisionRules
 ) -> None:
-    paid = replace(rules, channels={"email": ChannelRules(cost=0.02)})
-    options = _options(candidates({}), contact_points(), catalogue, paid)
-    row = options.row(by_predicate=pl.col("strategy_id") == "price_save", named=True)
-    uplift = 1 / (1 + exp(-(log(0.2 / 0.8) + 0.35))) - 0.2
-    assert row["uplift"] == pytest.approx(uplift)
-    assert row["uplift_low"] == pytest.approx(1 / (1 + exp(-(log(0.25) + 0.10))) - 0.2)
-    assert row["uplift_high"] == pytest.approx(1 / (1 + exp(-(log(0.25) + 0.60))) - 0.2)
-    assert row["expected_cost"] == pytest.approx(0.02 + 5.0 * 0.35 * (0.2 + uplift))
-    assert row["expected_profit"] == pytest.approx(uplift * 100 * 0.5 - row["expected_cost"])
+    paid = replace(rules, channels={"email": ChannelRules(cost=0.02)}, harm_if_unknown=0.01, reach_worth_share=0.1)
+    row = _only(_options(candidates({}), contact_points(), catalogue, paid), "price_save")
+    belief = rules.beliefs.of(catalogue.by_id["price_save"], channel="email")
+    believed = uplift(np.array([0.2]), np.array([[1.0, 0.0, 0.0]]), belief=belief, caution=rules.caution)
+    assert row["uplift"] == pytest.approx(believed.mean[0])
+    assert (row["uplift_low"], row["uplift_high"]) == pytest.approx((believed.low[0], believed.high[0]))
+    assert row["uplift_low"] < 0 < row["uplift_cautious"] < row["uplift"] < row["uplift_high"]
+    assert row["expected_cost"] == pytest.approx(0.02 + 5.0 * 0.35 * (0.2 + row["uplift"]))
+    assert row["expected_harm"] == pytest.approx(0.01 * 0.1 * 100 * 0.5)
+    assert row["expected_profit"] == pytest.approx(
+        row["uplift_cautious"] * 100 * 0.5 - row["expected_cost"] - row["expected_harm"]
+    )
     assert row["evidence_grade"] == "prior"
 
 
-def test_every_touch_of_a_series_is_paid_for(
+def test_every_touch_of_a_series_is_paid_for_and_may_do_harm(
     candidates: Frame, contact_points: Frame, catalogue: Catalogue, rules: DecisionRules
 ) -> None:
-    free = _options(candidates({}), contact_points(), catalogue, rules)
-    paid = replace(rules, channels={"email": ChannelRules(cost=1.0)})
-    difference = _options(candidates({}), contact_points(), catalogue, paid)["expected_cost"] - free["expected_cost"]
-    assert dict(zip(_ids(free), difference.round(9), strict=True))["escalating_three"] == 3.0
+    only_email = replace(rules, channels={"email": ChannelRules(cost=0.0)}, harm_if_unknown=0.1)
+    paid = replace(only_email, channels={"email": ChannelRules(cost=1.0)})
+    free = _only(_options(candidates({}), contact_points(), catalogue, only_email), "escalating_three")
+    dear = _only(_options(candidates({}), contact_points(), catalogue, paid), "escalating_three")
+    assert dear["expected_cost"] - free["expected_cost"] == pytest.approx(3.0)
+    assert free["expected_harm"] == pytest.approx((1 - 0.9**3) * 0.05 * 50)
 
 
-def test_a_message_believed_to_do_nothing_earns_exactly_nothing(
+def test_a_user_whom_messages_annoy_costs_more(
+    candidates: Frame, contact_points: Frame, catalogue: Catalogue, rules: DecisionRules
+) -> None:
+    users = candidates({}, {}, {}).with_columns(pl.Series("fatigue_probability", [0.0, 0.5, None]))
+    options = _options(users, contact_points(), catalogue, rules).filter(strategy_id="whats_new", channel="email")
+    assert options["expected_harm"].to_list() == pytest.approx([0.0, 0.5 * 0.05 * 50, 0.003 * 0.05 * 50])
+    assert options["expected_profit"][1] < 0 < options["expected_profit"][0]
+
+
+def test_a_message_believed_to_do_nothing_does_not_pay(
     candidates: Frame, contact_points: Frame, catalogue: Catalogue, rules: DecisionRules
 ) -> None:
     options = _options(candidates({"p_return": 0.123}), contact_points(), catalogue, rules)
-    assert options.filter(pl.col("strategy_id") == "explore")["expected_profit"].to_list() == [0.0]
+    assert options.filter(pl.col("strategy_id") == "explore")["expected_profit"].max() < 0  # type: ignore[operator]
+
+
+def test_an_answer_to_the_reason_of_leaving_is_worth_more_as_far_as_the_reason_is_sure(
+    candidates: Frame, contact_points: Frame, catalogue: Catalogue, rules: DecisionRules
+) -> None:
+    users = candidates({}, {}, {}).with_columns(pl.Series("p_price_or_plan", [0.0, 0.4, 1.0]))
+    options = _options(users, contact_points(), catalogue, rules)
+    for strategy_id, is_rising in (("price_save", True), ("guided_restart", False)):
+        found = options.filter(strategy_id=strategy_id, channel="email").sort("user_sk")["uplift"].to_list()
+        assert found == sorted(found, reverse=not is_rising)
+        assert len(set(found)) == 3
+
+
+def test_content_speaks_before_any_outcome_is_known(
+    candidates: Frame, contact_points: Frame, catalogue: Catalogue, rules: DecisionRules
+) -> None:
+    plain = catalogue.by_id["guided_restart"]
+    mails = tuple(plain.model_copy(update={"id": word, "content": (word.title(),)}) for word in ("mens", "womens"))
+    owned = pl.Series("categories", [["mens"], ["womens"], ["mens", "womens"], []], dtype=pl.List(pl.String))
+    users = candidates({}, {}, {}, {}).with_columns(owned)
+    options = _options(users, contact_points(), Catalogue(strategies=mails), rules)
+    best = best_options(options.filter(channel="email"))
+    assert best["strategy_id"].to_list() == ["mens", "womens", "mens", "mens"]
+    of_last = options.filter(user_sk=4, channel="email")["uplift"]
+    assert of_last[0] == of_last[1]
+
+
+def test_outcomes_change_the_price_and_the_grade(
+    candidates: Frame, contact_points: Frame, catalogue: Catalogue, rules: DecisionRules
+) -> None:
+    n = 4000
+    useless = pl.DataFrame(
+        {
+            "p_return": [0.2] * n,
+            "is_treated": [i % 2 == 0 for i in range(n)],
+            "is_return": [i % 10 < 2 for i in range(n)],
+            "propensity": [0.5] * n,
+            "strategy": [1.0] * n,
+            "content": [0.0] * n,
+            "reason": [0.0] * n,
+        }
+    )
+    taught = replace(rules, beliefs=Beliefs(rules.beliefs.priors, randomised={"price_save": useless}))
+    seen = replace(rules, beliefs=Beliefs(rules.beliefs.priors, observed={"price_save": useless}))
+    before, after, observed = (
+        _only(_options(candidates({}), contact_points(), catalogue, one), "price_save") for one in (rules, taught, seen)
+    )
+    assert [row["evidence_grade"] for row in (before, after, observed)] == ["prior", "randomised", "observational"]
+    assert after["uplift_high"] - after["uplift_low"] < (before["uplift_high"] - before["uplift_low"]) / 2
+    assert after["uplift"] < before["uplift"]
 
 
 def test_the_trigger_decides_who_has_which_option(
@@ -95,10 +166,10 @@ def test_without_money_in_the_data_a_stand_in_value_ranks_by_effect(
     candidates: Frame, contact_points: Frame, catalogue: Catalogue, rules: DecisionRules
 ) -> None:
     options = _options(candidates({"value_if_returned": None}), contact_points(), catalogue, rules)
-    assert best_options(options).select("strategy_id", "n_options").rows() == [("guided_restart", 4)]
+    assert best_options(options).select("strategy_id", "n_options").rows() == [("guided_restart", 7)]
 
 
-def test_the_first_open_channel_is_used_and_the_second_is_the_fallback(
+def test_every_open_channel_is_an_option_and_the_first_other_one_the_fallback(
     candidates: Frame, contact_points: Frame, catalogue: Catalogue, rules: DecisionRules
 ) -> None:
     closed = contact_points(
@@ -112,6 +183,7 @@ def test_the_first_open_channel_is_used_and_the_second_is_the_fallback(
     restart = options.filter(pl.col("strategy_id") == "guided_restart")
     assert restart.select("user_sk", "channel", "fallback_channel").rows() == [
         (1, "email", "push"),
+        (1, "push", "email"),
         (2, "push", None),
         (3, "email", None),
     ]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from dagster_project.compliance.packs import LawBook, shipped_law_book
 from dagster_project.errors import SettingsError
 from dagster_project.strategy.catalogue import Catalogue, load_catalogue
+from dagster_project.strategy.priors import Beliefs, load_priors
 from dagster_project.strategy.rules import ChannelRules, DecisionRules
 from dagster_project.strategy.timing import send_times, without_hours
 
@@ -162,6 +163,7 @@ def test_nothing_is_timed_outside_hours_or_before_the_lists_are_out(
         channels={"email": ChannelRules(cost=0.0, open_hour=open_hour, close_hour=close_hour)},
         margin_share=1.0,
         book=NO_LAW,
+        beliefs=Beliefs(load_priors()),
         business_timezone="UTC",
     )
     sent = datetime.fromisoformat(_send_at(zone, "guided_restart", load_catalogue(), rules, as_of=as_of))
