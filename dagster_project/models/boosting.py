@@ -1,7 +1,6 @@
 """Gradient boosting on point-in-time snapshots, and the booster that the hazard shares with it."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import Any, Self
 
 import numpy as np
@@ -10,8 +9,8 @@ import polars as pl
 
 from dagster_project.models.activity import Probabilities, bounded, has_both_classes, outcomes, smoothed_rate
 from dagster_project.models.features import Matrix, to_matrix, usable_features
+from dagster_project.models.threads import threads_for
 
-FEWEST_ROWS_FOR_THREADS = 200_000  # 94,000 rows on two busy cores: 28 s on two threads, 6 s on one
 ROWS_PER_PASS = 4_000  # of 50 features fit a core's cache: 150 trees on ten million rows take 49 CPU s, at once 118
 
 
@@ -64,13 +63,3 @@ def in_passes(predict: Callable[[Matrix], npt.NDArray[np.float64]], rows: Matrix
     """
     with threads_for(0):
         return np.concatenate([predict(rows[i : i + ROWS_PER_PASS]) for i in range(0, len(rows), ROWS_PER_PASS)])
-
-
-def threads_for(n_rows: int) -> AbstractContextManager[Any]:
-    """One thread for few rows: on busy cores, threads spin while they wait. The answer is the same to the bit."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-    limited: AbstractContextManager[Any] = threadpool_limits(
-        limits=1 if n_rows < FEWEST_ROWS_FOR_THREADS else None, user_api="openmp"
-    )
-    return limited

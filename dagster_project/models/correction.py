@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from dagster_project.models.boosting import in_passes, threads_for
+from dagster_project.models.boosting import in_passes
 from dagster_project.models.cutoffs import newest_cutoff, split_out_of_time
 from dagster_project.models.features import Matrix, stable_hash, to_matrix, usable_features
+from dagster_project.models.threads import threads_for
 
 Floats = npt.NDArray[np.float64]
 

@@ -11,8 +11,9 @@ import numpy.typing as npt
 import polars as pl
 
 from dagster_project.models.activity import FitSetup, Probabilities, bounded, has_both_classes, outcomes, smoothed_rate
-from dagster_project.models.boosting import booster, in_passes, threads_for
+from dagster_project.models.boosting import booster, in_passes
 from dagster_project.models.features import Matrix, sample_rows, to_matrix, usable_features
+from dagster_project.models.threads import threads_for
 
 Floats = npt.NDArray[np.float64]
 

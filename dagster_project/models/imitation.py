@@ -13,8 +13,9 @@ import numpy.typing as npt
 import polars as pl
 
 from dagster_project.models.activity import Probabilities, bounded, log_odds
-from dagster_project.models.boosting import in_passes, threads_for
+from dagster_project.models.boosting import in_passes
 from dagster_project.models.features import Matrix, stable_hash, to_matrix, usable_features
+from dagster_project.models.threads import threads_for
 
 MOST_ROWS = 200_000  # to learn from: beyond it the gaps to the model hardly shrink
 CHECKED_PART = 5  # one row in so many is kept to compare with

@@ -24,6 +24,7 @@ from dagster_project.models.returns import RETURN_SCHEMA
 from dagster_project.models.scoring import make_scorer, score_users
 from dagster_project.models.second_life import LIVES_SCHEMA, relapse_chances, second_lives
 from dagster_project.models.shipping import Learned, ModelSpec, fit_worth, learn
+from dagster_project.models.threads import on_one_thread
 from dagster_project.models.timing import OwnTiming, SharedTiming, Timing, return_curves, return_days
 from dagster_project.models.value import VALUE_EVALUATION_SCHEMA, ValueModel
 from dagster_project.models.value_table import VALUE_COMPARISON_SCHEMA
@@ -96,6 +97,7 @@ class _Activity:
         return self.learned.hazard if self.learned else None
 
 
+@on_one_thread()
 def fit_night(
     training: pl.DataFrame,
     features_now: pl.DataFrame,

@@ -26,6 +26,7 @@ from dagster_project.models.keeping import (
 )
 from dagster_project.models.refusal import shortfalls
 from dagster_project.models.shipping import Learned, ModelSpec, builder, learn
+from dagster_project.models.threads import on_one_thread
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class Served:
     training: str
 
 
+@on_one_thread()
 def serve(training: pl.DataFrame, features_now: pl.DataFrame, *, spec: ModelSpec, service: Service) -> Served:
     """The model of the night `spec.as_of`.
 

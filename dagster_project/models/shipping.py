@@ -14,6 +14,7 @@ from dagster_project.models.candidates import CANDIDATES, Candidate, hazard_of
 from dagster_project.models.cutoffs import newest_cutoff, split_out_of_time
 from dagster_project.models.evaluation import Evaluation, evaluate_candidates, judge_shipped
 from dagster_project.models.hazard import HazardModel
+from dagster_project.models.threads import on_one_thread
 from dagster_project.models.value import ValueModel, evaluate_value, fit_value
 from dagster_project.models.value_table import compare_values
 
@@ -82,6 +83,7 @@ def learn(training: pl.DataFrame, features_now: pl.DataFrame, *, spec: ModelSpec
     )
 
 
+@on_one_thread()
 def judge(training: pl.DataFrame, *, spec: ModelSpec) -> tuple[Evaluation, Rehearsal]:
     """Every candidate, and what would have shipped, on the newest closed window; and how that was recalibrated."""
     judged = evaluate_candidates(

@@ -16,6 +16,7 @@ from dagster_project.models.cutoffs import newest_cutoff
 from dagster_project.models.features import LARGEST_VALUE, evenly_drawn, sample_rows, shared_features
 from dagster_project.models.purchases import days_if_active, expected_days, fit_purchases
 from dagster_project.models.spend import Spend, fit_spend
+from dagster_project.models.threads import on_one_thread
 
 Floats = npt.NDArray[np.float64]
 
@@ -86,6 +87,7 @@ class ValueModel:
         return self.spend.per_active_day(*_own_spend(features))
 
 
+@on_one_thread()
 def fit_value(
     training: pl.DataFrame, features_now: pl.DataFrame, *, horizon_days: int, value_per_active_day: float
 ) -> ValueModel:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from dagster_project.models.boosting import in_passes
 from dagster_project.models.contracts.design import (
     Floats,
     Strata,
@@ -22,6 +23,7 @@ from dagster_project.models.contracts.design import (
 )
 from dagster_project.models.contracts.durations import DAYS_PER_MONTH, Unit
 from dagster_project.models.contracts.regressions import CROSSED_RIDGE, ModelFitError, crossed_matrix, unstratified
+from dagster_project.models.threads import threads_for
 
 Ints = npt.NDArray[np.int64]
 
@@ -102,7 +104,7 @@ class BoostedHazard:
             return np.zeros(tenure.shape)
         matrix = np.repeat(terms_matrix(rows, self.terms), n_periods, axis=0)
         period = np.tile(np.minimum(np.arange(n_periods), self.periods.n - 1), rows.height)
-        hazard = self.trees.predict_proba(np.column_stack([matrix, period]))[:, 1]
+        hazard = in_passes(self.trees.predict_proba, np.column_stack([matrix, period]))[:, 1]
         return _walked(hazard.reshape(rows.height, n_periods), tenure, self.periods)
 
 
@@ -205,7 +207,9 @@ def fit_boosted(rows: pl.DataFrame, columns: tuple[str, ...], *, seed: int) -> B
         random_state=seed,
     )
     design = np.column_stack([terms_matrix(rows, terms)[cut.row], cut.period])
-    return BoostedHazard(terms, periods, trees.fit(design, cut.ended, sample_weight=cut.weight))
+    with threads_for(len(design)):
+        trees.fit(design, cut.ended, sample_weight=cut.weight)
+    return BoostedHazard(terms, periods, trees)
 
 
 def _learnable(rows: pl.DataFrame, periods: Periods, *, most: int, seed: int) -> PersonPeriods:

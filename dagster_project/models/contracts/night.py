@@ -34,6 +34,7 @@ from dagster_project.models.contracts.scoring import (
 )
 from dagster_project.models.report import json_ready
 from dagster_project.models.survival import COX_SCHEMA
+from dagster_project.models.threads import on_one_thread
 
 FEWEST_ENDS = 100  # ten per term of a ten-term model, as for returns
 FEWEST_USERS_PER_FOLD = 10
@@ -101,6 +102,7 @@ class _Fit:
     notes: tuple[str, ...]
 
 
+@on_one_thread()
 def fit_contracts(contracts: pl.DataFrame, *, spec: ContractSpec) -> ContractNight:
     """p_churn within the horizon of whoever is under contract at as_of, and what it rests on.
 
