@@ -5,10 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import dagster as dg
 import polars as pl
-import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
-from sqlglot.lineage import lineage
+from sqlglot.lineage import Node, lineage
 
 from dagster_project.lake.audit import TestResult
 from dagster_project.lake.sql_model import SqlModel
@@ -68,20 +67,17 @@ def sql_lineage(model: SqlModel, columns_of: Mapping[str, Sequence[str]]) -> dg.
     for table in model.reads:
         layer, name = table.split(".")
         schema.setdefault(layer, {})[name] = dict.fromkeys(columns_of.get(table, ()), "unknown")
-    tree = sqlglot.parse_one(model.query, dialect="duckdb")
+    try:
+        nodes = lineage(None, model.query, dialect="duckdb", schema=schema)
+    except SqlglotError:
+        nodes = {}  # a construct that the lineage cannot follow; the columns then show no origin
     return dg.TableColumnLineage(
-        deps_by_column={name: list(sources_of(name, tree, schema, model)) for name in model.columns}
+        deps_by_column={name: list(sources_of(nodes[name], model)) if name in nodes else [] for name in model.columns}
     )
 
 
-def sources_of(
-    column: str, tree: exp.Expr, schema: dict[str, dict[str, dict[str, str]]], model: SqlModel
-) -> Iterator[dg.TableColumnDep]:
+def sources_of(node: Node, model: SqlModel) -> Iterator[dg.TableColumnDep]:
     """The columns at the far end of one column's lineage."""
-    try:
-        node = lineage(column, tree.copy(), dialect="duckdb", schema=schema)
-    except SqlglotError:
-        return  # a construct that the lineage cannot follow; the column then shows no origin
     found = {
         (f"{leaf.expression.db}.{leaf.expression.name}", leaf.name.rsplit(".", 1)[-1].strip('"'))
         for leaf in node.walk()

@@ -22,7 +22,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Literal, cast, get_args
 
@@ -116,7 +116,12 @@ def load_model(path: Path) -> SqlModel:
     Raises:
         SqlModelError: the header lacks a section, the query is not one select, or the two disagree.
     """
-    header, query = split_header(path.read_text(encoding="utf-8"))
+    return _parsed(path, path.read_text(encoding="utf-8"))
+
+
+@lru_cache(maxsize=1024)  # the definitions of the graph ask for the same files dozens of times
+def _parsed(path: Path, text: str) -> SqlModel:
+    header, query = split_header(text)
     description, sections, prose = parse_header(header, path=path)
     tree = parse_select(query, path=path)
     table = f"{path.parent.name}.{path.stem}"
