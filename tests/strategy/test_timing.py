@@ -247,6 +247,7 @@ def test_no_hours_of_a_user_break_the_channels(shares: list[float], opens: int, 
         channels={"email": ChannelRules(cost=0.0, open_hour=opens, close_hour=min(24, opens + n_hours))},
         margin_share=1.0,
         book=NO_LAW,
+        beliefs=Beliefs(load_priors()),
         business_timezone="UTC",
     )
     contacts = pl.DataFrame(
