@@ -241,4 +241,5 @@ def _explained(stage: str, *, n_paying: int, costs: int | None, per_week: int, w
             f"so the smaller dose, {per_week} a week."
         )
     more = f"; from {costs} on, one more is associated with a loss" if costs else ""
-    return f"For {whom}, up to {n_paying} messages {span} each are associated with more response{more}."
+    some = "one message" if n_paying == 1 else f"each of up to {n_paying} messages"
+    return f"For {whom}, {some} {span} is associated with more response{more}."
