@@ -30,7 +30,6 @@ from dagster_project.lake.duck import connect, frame
 from dagster_project.lake.sql_model import SqlModel, load_models
 from dagster_project.lake.store import Lake, fingerprint
 from dagster_project.lifecycle import LifecycleChoices, StageRules, estimate_rules
-from dagster_project.models.keeping import forget_model, read_cards
 from dagster_project.models.shipping import ModelSpec
 from dagster_project.reach.caps import Cap
 from dagster_project.reach.contact_points import GateRules
@@ -43,7 +42,6 @@ from dagster_project.strategy.rules import ChannelRules, DecisionRules
 
 DAY_TABLES = ("staging.events", "staging.message_events", "staging.feedback")
 WHOLE_TABLES = ("staging.users", "staging.subscriptions", "staging.consents", "staging.links", "staging.assignments")
-KEPT_NIGHTS = 35
 EARLIEST_NIGHT = date(1990, 1, 1)  # where the calendar begins for settings without first_as_of
 NO_EVENT_TYPE = ("",)  # an empty list has no type that DuckDB could bind
 
@@ -373,36 +371,6 @@ class Project:
             raise LakeError("no night has been run yet", fix="winback run")
         return date.fromisoformat(max(nights))
 
-    def prune(self, *, newest: date) -> None:
-        """Forget what no night needs any more: partitions of past days that were made to learn from.
-
-        Kept: the last KEPT_NIGHTS, and month ends of the states, from which any day can be folded again.
-        """
-        oldest = (newest - timedelta(days=KEPT_NIGHTS)).isoformat()
-        for model in self.models.values():
-            if model.partition in ("as_of", "state"):
-                keys = [key for key in self.lake.index(model.table) if key < oldest]
-                gone = [key for key in keys if model.partition == "as_of" or not is_month_end(key)]
-                self.lake.commit(model.table, {}, dropped=gone)
-        self.forget_superseded_models()
-
-    def forget_superseded_models(self) -> None:
-        """Forget models of nights that were trained again since, unless some night still names them."""
-        verdicts = "models.verdicts"
-        nights = list(self.lake.index(verdicts))
-
-        def key_of(night: str) -> str | None:
-            row = self.lake.read(verdicts, key=night).row(0, named=True)
-            return str(row["model_key"]) if row["model_key"] else None
-
-        cards = [card for card in read_cards(self.kept_models) if card.trained_as_of.isoformat() in nights]
-        superseded = [card for card in cards if key_of(card.trained_as_of.isoformat()) != card.key]
-        oldest = min((card.trained_as_of.isoformat() for card in superseded), default="9999")
-        named = {key_of(night) for night in nights if night >= oldest}
-        for card in superseded:
-            if card.key not in named:
-                forget_model(self.kept_models, card)
-
     def event_days(self) -> tuple[date, date]:
         """The first and the last day with an event.
 
@@ -451,11 +419,6 @@ class Project:
                 events=tuple((given.events or {}).items()),
             ),
         )
-
-
-def is_month_end(day: str) -> bool:
-    """Whether an ISO date is the last of its month."""
-    return (date.fromisoformat(day) + timedelta(days=1)).day == 1
 
 
 def before_first_event(as_of: date, first: date) -> DataQualityError:

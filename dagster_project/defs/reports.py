@@ -17,6 +17,7 @@ from dagster_project.models.contracts import tables as contract_tables
 from dagster_project.night import publish_night
 from dagster_project.outages import tables as outage_tables
 from dagster_project.project import Project
+from dagster_project.pruning import prune
 from dagster_project.reach import tables as reach_tables
 from dagster_project.reach import trust_tables
 from dagster_project.reasons import tables as reason_tables
@@ -129,7 +130,7 @@ def warehouse(context: dg.AssetExecutionContext, winback: ProjectResource) -> dg
     path = project.settings.data_dir / "warehouse.duckdb"
     facts = {"notice": project.settings.notice or "", "currency": project.settings.currency}
     publish_warehouse(project.lake, path, shelves=shelves(project, as_of), as_of=as_of, facts=facts)
-    project.prune(newest=as_of)
+    prune(project, newest=as_of)
     return dg.MaterializeResult(metadata={"file": dg.MetadataValue.path(path), "bytes": path.stat().st_size})
 
 
