@@ -12,16 +12,8 @@ import polars as pl
 
 from dagster_project.outages.flows import Floats
 from dagster_project.outages.scan import BASELINE_DAYS, Fall
+from dagster_project.reach.failures import with_failures
 
-# The answers by which a provider says that an endpoint is gone for good: RFC 3463 (5.1.1, 5.1.2, 5.1.3, 5.1.6,
-# 5.1.10), FCM HTTP v1 and its legacy names, APNs reasons, RFC 8030 push services (404, 410), SMPP 3.4 receipts.
-DEAD_CODES = frozenset(
-    {
-        *("5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10"),
-        *("unregistered", "notregistered", "invalidregistration", "baddevicetoken", "mismatchsenderid"),
-        *("sender_id_mismatch", "devicetokennotfortopic", "expiredtoken", "404", "410", "undeliv"),
-    }
-)
 FALSE_ALARMS_PER_YEAR = 0.01
 MIN_FAILURES = 8
 # A provider that is out refuses most of what it is given; a list of old addresses does not bounce with its codes.
@@ -71,20 +63,25 @@ def find_delivery_outages(sends: pl.DataFrame, *, first_on: date, as_of: date) -
     ]
 
 
-def is_dead_code() -> pl.Expr:
-    """Whether a failure's code says that the endpoint is gone for good."""
-    return pl.col("code").str.to_lowercase().str.strip_chars().is_in(sorted(DEAD_CODES)).fill_null(value=False)
+def with_deaths(sends: pl.DataFrame) -> pl.DataFrame:
+    """The rows with `is_dead`: failed for good because the endpoint is gone, by the rules of `reach.failures`."""
+    told = with_failures(sends.with_columns(event=pl.when("is_failed").then(pl.lit("failed"))))
+    is_dead = (pl.col("failure_class") == "endpoint_dead").fill_null(value=False)
+    return told.with_columns(is_dead.alias("is_dead")).select(*sends.columns, "is_dead")
 
 
 def _with_positions(sends: pl.DataFrame, *, first_on: date) -> pl.DataFrame:
     def position(column: str) -> pl.Expr:
         return (pl.col(column) - pl.lit(first_on)).dt.total_days()
 
-    return sends.with_columns(
-        position("dt").alias("day"),
-        position("alive_on").alias("alive_day"),
-        (pl.col("is_failed") & is_dead_code()).alias("is_dead"),
-    ).filter(pl.col("day") >= 0)
+    return (
+        with_deaths(sends)
+        .with_columns(
+            position("dt").alias("day"),
+            position("alive_on").alias("alive_day"),
+        )
+        .filter(pl.col("day") >= 0)
+    )
 
 
 def _strata(days: pl.DataFrame) -> list[tuple[str, str | None]]:

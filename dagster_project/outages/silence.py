@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from dagster_project.outages.deliveries import is_dead_code
+from dagster_project.outages.deliveries import with_deaths
 from dagster_project.outages.flows import PLACE
 
 SILENCED = pl.Schema(
@@ -59,7 +59,7 @@ def silenced_by_messages(outages: pl.DataFrame, last_seen: pl.DataFrame, sends: 
 
     Nothing was lost of what they did, so no day is paused; it is the reason of their silence that may be ours.
     """
-    failed = sends.filter(pl.col("is_failed") & pl.col("user_sk").is_not_null())
+    failed = with_deaths(sends.filter(pl.col("is_failed") & pl.col("user_sk").is_not_null()))
     found = [
         failed.filter(_is_hit(outage))
         .group_by("user_sk")
@@ -120,9 +120,9 @@ def _is_hit(outage: Mapping[str, Any]) -> pl.Expr:
     if outage["platform"] is not None:
         hit &= pl.col("platform") == outage["platform"]
     if outage["kind"] == "messages":
-        hit &= ~is_dead_code() & pl.col("dt").is_between(
+        hit &= ~pl.col("is_dead") & pl.col("dt").is_between(
             outage["start_on"], outage["end_on"] or date.max, closed="left"
         )
     else:
-        hit &= is_dead_code() & (pl.col("alive_on") < outage["start_on"]) & (pl.col("dt") >= outage["start_on"])
+        hit &= pl.col("is_dead") & (pl.col("alive_on") < outage["start_on"]) & (pl.col("dt") >= outage["start_on"])
     return hit.fill_null(value=False)
