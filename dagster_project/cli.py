@@ -151,6 +151,19 @@ def report(config: Path | None, as_of: datetime | None, standalone: bool) -> Non
     click.echo(standalone_report(project, night) if standalone else find_report(project, night))
 
 
+@main.command()
+@click.argument("user_id")
+@config_option
+@click.option("--as-of", type=click.DateTime(["%Y-%m-%d"]), help="The night. Default: the newest one that was run.")
+@told_plainly
+def explain(user_id: str, config: Path | None, as_of: datetime | None) -> None:
+    """Print a night's whole decision about one user: reason, options, gates, choice, and what would change it."""
+    from dagster_project.night import explained
+
+    project = open_project(config)
+    click.echo(explained(project, as_of.date() if as_of else project.newest_night(), user_id))
+
+
 def open_project(config: Path | None) -> "Project":
     """The project of the settings file, which Dagster's side of this process then reads too."""
     from dagster_project.project import Project

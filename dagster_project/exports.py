@@ -65,12 +65,15 @@ def write_lists(project: Project, as_of: date, *, folder: Path) -> dict[str, dic
         "cohorts": project.read("cohorts.contacts", as_of=as_of),
         "holdout": project.read("strategy.holdout", as_of=as_of),
         "suppressed": project.read("strategy.suppressed", as_of=as_of),
+        "awaiting_approval": project.read("cohorts.awaiting_approval", as_of=as_of),
     }
+    decisions = project.read("cohorts.decisions", as_of=as_of)
     write_cohorts(folder, **lists, form=exports.form)
     users.write_parquet(folder / "users.parquet", compression="zstd")
+    decisions.write_parquet(folder / "decisions.parquet", compression="zstd")
     told = data_dictionary(
         {name: rows.schema for name, rows in lists.items()},
-        users=users.schema,
+        whole={"users": users.schema, "decisions": decisions.schema},
         form=exports.form,
         destinations=exports.destinations,
     )

@@ -119,6 +119,8 @@ def metrics(night: Night, quality: pl.DataFrame) -> dict[str, Any]:
         "freshness": asdict(night.project.freshness(night.as_of)),
         "outages": night.table("outages.outages").to_dicts(),
         "prices": night.table("strategy.prices").to_dicts(),
+        "budget_curve": night.table("strategy.budget_curve").to_dicts(),
+        "hands": night.table("strategy.hands").to_dicts(),
         "data_quality": quality.to_dicts(),
         "messages": message_metrics(
             night.table("marts.message_quality"),
@@ -170,10 +172,13 @@ def summary(project: Project, as_of: date) -> list[str]:
     """What a night has made and where it is, in lines for a terminal."""
     night = Night(project, as_of)
     folder, stages = night.folder, night.table("lifecycle.stages")
+    waiting = night.table("cohorts.awaiting_approval").height
     counts = {
         "cohorts.csv": f"{night.table('cohorts.contacts').height:,} users to contact, best first",
         "holdout.csv": f"{night.table('strategy.holdout').height:,} held out as control",
         "suppressed.csv": f"{night.table('strategy.suppressed').height:,} lapsed users not to contact, and why",
+        **({"awaiting_approval.csv": f"{waiting:,} contacts that wait for somebody's yes"} if waiting else {}),
+        "decisions.parquet": "the whole decision about each of them; winback explain USER_ID prints one",
         "users.parquet": f"{stages.height:,} users, {int(stages['is_churned'].sum()):,} of them churned",
         "metrics.json": f"model figures; {night.verdict()['winner']} ships",
         "report.html": "the pictures; open it in a browser",
@@ -187,6 +192,23 @@ def summary(project: Project, as_of: date) -> list[str]:
     warehouse = project.settings.data_dir / "warehouse.duckdb"
     notice = [project.settings.notice] if project.settings.notice else []
     return [*files[:1], *by_cohort, *files[1:], f"  {warehouse}  every table, for any DuckDB client", *notice]
+
+
+def explained(project: Project, as_of: date, user_id: str) -> str:
+    """The decision of a night about one user, as indented JSON.
+
+    Raises:
+        LakeError: the night was not run, or it decided nothing about such a user.
+    """
+    if as_of.isoformat() not in project.lake.index("cohorts.decisions"):
+        raise LakeError(f"the night of {as_of} was not run", fix=f"winback run --as-of {as_of}")
+    found = project.scan("cohorts.decisions", as_of=as_of).filter(pl.col("user_id") == user_id).collect()
+    if found.is_empty():
+        raise LakeError(
+            f"the night of {as_of} decided nothing about a user {user_id!r}",
+            fix="name a user who has churned, by the id in your files; users.parquet lists all with their stage",
+        )
+    return json.dumps(json.loads(found["decision"][0]), indent=2, ensure_ascii=False)
 
 
 def report_content(night: Night, quality: pl.DataFrame) -> ReportContent:
@@ -213,6 +235,8 @@ def report_content(night: Night, quality: pl.DataFrame) -> ReportContent:
         daily_activity=night.table("marts.daily_activity"),
         outages=night.table("outages.outages"),
         prices=night.table("strategy.prices"),
+        budget_curve=night.table("strategy.budget_curve"),
+        hands=night.table("strategy.hands"),
         outage_days=night.table("outages.daily_counts"),
         parameters=night.table("lifecycle.parameters"),
         definition_agreement=night.table("lifecycle.definition_agreement"),

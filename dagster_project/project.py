@@ -34,9 +34,10 @@ from dagster_project.models.shipping import ModelSpec
 from dagster_project.reach.caps import Cap
 from dagster_project.reach.contact_points import GateRules
 from dagster_project.settings import CANONICAL, Settings, load_settings
-from dagster_project.strategy.assignment import ASSIGNMENTS
 from dagster_project.strategy.catalogue import Catalogue, load_catalogue
 from dagster_project.strategy.content import TemplateFault, closed_content, review_catalogue
+from dagster_project.strategy.hands import Hands, is_waiting
+from dagster_project.strategy.ledger import ASSIGNMENTS
 from dagster_project.strategy.priors import Beliefs, load_priors
 from dagster_project.strategy.rules import ChannelRules, DecisionRules
 
@@ -215,14 +216,30 @@ class Project:
 
     @cached_property
     def catalogue(self) -> Catalogue:
-        """The strategies that the settings leave on."""
-        known, disabled = load_catalogue(), set(self.settings.strategies.disabled)
-        if unknown := sorted(disabled - set(known.by_id)):
-            raise SettingsError(
-                f"strategies.disabled: no strategy is called {unknown[0]!r}",
-                fix=f"write ids of the catalogue: {', '.join(sorted(known.by_id))}",
-            )
-        return Catalogue(strategies=tuple(s for s in known.strategies if s.id not in disabled))
+        """The strategies that the settings leave on.
+
+        Raises:
+            SettingsError: the settings name a strategy that is not there.
+        """
+        known, chosen = load_catalogue(), self.settings.strategies
+        for key, ids in chosen.named.items():
+            if unknown := sorted(set(ids) - set(known.by_id)):
+                raise SettingsError(
+                    f"strategies.{key}: no strategy is called {unknown[0]!r}",
+                    fix=f"write ids of the catalogue: {', '.join(sorted(known.by_id))}",
+                )
+        return Catalogue(strategies=tuple(s for s in known.strategies if s.id not in chosen.disabled))
+
+    def hands(self, as_of: date) -> Hands:
+        """What people decided of strategies, as it stands on a night."""
+        chosen = self.settings.strategies
+        return Hands(
+            pinned=tuple(one for one in chosen.pinned if one not in chosen.disabled),
+            max_contacts=chosen.max_contacts,
+            waiting=is_waiting(chosen.approval, chosen.approved_until, as_of=as_of),
+            control_shares=chosen.control_shares,
+            switched_off=chosen.disabled,
+        )
 
     @cached_property
     def law_book(self) -> LawBook:
@@ -267,6 +284,7 @@ class Project:
                 name: ChannelRules(
                     cost=channel.cost,
                     capacity=channel.capacity,
+                    hourly_capacity=channel.hourly_capacity,
                     open_hour=channel.opens_at.hour + (channel.opens_at.minute > 0),
                     close_hour=channel.closes_at.hour,
                 )
@@ -286,6 +304,7 @@ class Project:
             max_contacts=settings.budget.max_contacts,
             min_days_between=settings.caps.min_days_between,
             value_if_unknown=settings.value.value_per_active_day,
+            equal_offers_for_all=settings.strategies.equal_offers,
         )
 
     def ledger_rows(self, *, after: date, before: date) -> pl.DataFrame:

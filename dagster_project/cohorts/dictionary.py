@@ -7,7 +7,7 @@ import polars as pl
 
 from dagster_project.cohorts.destinations import Destination
 from dagster_project.cohorts.export import CsvForm
-from dagster_project.cohorts.tables import CONTACTS, USERS
+from dagster_project.cohorts.tables import AWAITING_CONTACTS, CONTACTS, DECISIONS, USERS
 from dagster_project.lake.sql_model import ColumnDoc
 from dagster_project.lake.table_doc import TableDoc
 from dagster_project.strategy.tables import HOLDOUT, SUPPRESSED
@@ -15,7 +15,13 @@ from dagster_project.strategy.tables import HOLDOUT, SUPPRESSED
 DICTIONARY = "data_dictionary.csv"
 
 COHORT_FILES = "cohorts/<strategy>__<channel>.csv"
-_LISTS = {"cohorts": CONTACTS, "holdout": HOLDOUT, "suppressed": SUPPRESSED}
+_LISTS = {
+    "cohorts": CONTACTS,
+    "holdout": HOLDOUT,
+    "suppressed": SUPPRESSED,
+    "awaiting_approval": AWAITING_CONTACTS,
+}
+_WHOLE = {"users": USERS, "decisions": DECISIONS}
 _HASHES = {
     "email_sha256": ColumnDoc("SHA-256 of the user's e-mail address, trimmed and in small letters", "hex digits"),
     "phone_sha256": ColumnDoc("SHA-256 of the user's phone number in E.164 form, with its +", "hex digits"),
@@ -40,28 +46,36 @@ class _File:
 
 
 def data_dictionary(
-    lists: Mapping[str, pl.Schema], *, users: pl.Schema, form: CsvForm, destinations: Sequence[Destination] = ()
+    lists: Mapping[str, pl.Schema],
+    *,
+    whole: Mapping[str, pl.Schema],
+    form: CsvForm,
+    destinations: Sequence[Destination] = (),
 ) -> pl.DataFrame:
     """file, column, type, unit, meaning, note: one row per file and column, in the order of the files' columns.
 
-    `lists`: the schemas of cohorts, holdout and suppressed, which are written as CSV of `form` and as Parquet;
-    `users` that of users.parquet. `column` is the name in the file. `note` says how a CSV cell becomes the exact
-    value again.
+    `lists`: the schemas of cohorts, holdout, suppressed and awaiting_approval, which are written as CSV of `form` and
+    as Parquet; `whole` those of users and decisions, written as Parquet alone. `column` is the name in the file. `note`
+    says how a CSV cell becomes the exact value again.
     """
-    rows = [row for file in _files(lists, users, form, destinations) for row in _rows(file)]
+    rows = [row for file in _files(lists, whole, form, destinations) for row in _rows(file)]
     names = ("file", "column", "type", "unit", "meaning", "note")
     return pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient="row")
 
 
 def _files(
-    lists: Mapping[str, pl.Schema], users: pl.Schema, form: CsvForm, destinations: Sequence[Destination]
+    lists: Mapping[str, pl.Schema],
+    whole: Mapping[str, pl.Schema],
+    form: CsvForm,
+    destinations: Sequence[Destination],
 ) -> Iterator[_File]:
     for name, doc in _LISTS.items():
         yield _of_list(f"{name}.csv", lists[name], doc, form)
         if doc is CONTACTS:
             yield _of_list(COHORT_FILES, lists[name], doc, form)
         yield _of_list(f"{name}.parquet", lists[name], doc, None)
-    yield _of_list("users.parquet", users, USERS, None)
+    for name, doc in _WHOLE.items():
+        yield _of_list(f"{name}.parquet", whole[name], doc, None)
     types = {**lists["cohorts"], **dict.fromkeys(_HASHES, pl.String())}
     for one in destinations:
         yield _File(one.path, one.columns, types, {**CONTACTS.columns, **_HASHES}, one.csv, one.headers)

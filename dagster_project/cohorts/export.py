@@ -67,14 +67,12 @@ def exact_text(cell: str) -> str:
     return cell.removeprefix("'")
 
 
-def write_cohorts(
-    folder: Path, *, cohorts: pl.DataFrame, holdout: pl.DataFrame, suppressed: pl.DataFrame, form: CsvForm = PLAIN
-) -> None:
-    """Writes `cohorts.csv`, its parts `cohorts/<cohort>.csv`, `holdout.csv` and `suppressed.csv`.
+def write_cohorts(folder: Path, *, cohorts: pl.DataFrame, form: CsvForm = PLAIN, **others: pl.DataFrame) -> None:
+    """Writes `cohorts.csv`, its parts `cohorts/<cohort>.csv`, and a list of its name for each of `others`.
 
     Beside each whole list lies its Parquet twin, with the exact values.
     """
-    for name, rows in {"cohorts": cohorts, "holdout": holdout, "suppressed": suppressed}.items():
+    for name, rows in {"cohorts": cohorts, **others}.items():
         write_csv(rows, folder / f"{name}.csv", form=form)
         rows.write_parquet(folder / f"{name}.parquet", compression="zstd")
     for (cohort,), rows in sorted(cohorts.partition_by("cohort", as_dict=True).items()):

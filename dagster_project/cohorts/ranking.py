@@ -116,7 +116,6 @@ def rank_cohorts(
         .with_columns(
             pl.format("{}__{}", "strategy_id", "channel").alias("cohort"),
             _served_locale(default_locale).alias("locale"),
-            _per_strategy({one.id: one.dose.max_touches for one in catalogue.strategies}).alias("max_touches"),
             _per_strategy({one.id: _offer(one) for one in catalogue.strategies}).alias("offer"),
             pl.concat_str(
                 _explanation(catalogue), "why_left", "sentence", "offer_basis", separator=" ", ignore_nulls=True

@@ -21,9 +21,7 @@ One feature is put at its typical value at a time, all else left as it is: not w
 """,
 )
 
-CONTACTS = table_doc(
-    "cohorts.contacts",
-    """
+_CONTACTS_TEXT = """
 One row per user to contact, in the order in which we would: the rows of cohorts.csv.
 
 grain: rank
@@ -60,6 +58,31 @@ columns:
   consent_basis: on what the permission rests
   arm: treat or explore
   explanation: why this user, in one sentence
+"""
+
+CONTACTS = table_doc("cohorts.contacts", _CONTACTS_TEXT)
+
+AWAITING_CONTACTS = table_doc(
+    "cohorts.awaiting_approval",
+    _CONTACTS_TEXT.replace(
+        "One row per user to contact, in the order in which we would: the rows of cohorts.csv.",
+        "One row per user whose contact waits for somebody's approval: the rows of awaiting_approval.csv.",
+    ),
+)
+
+DECISIONS = table_doc(
+    "cohorts.decisions",
+    """
+One row per churned user: the whole decision about them, the rows of decisions.parquet.
+
+grain: user_id
+tests: not_null user_id, outcome, decision; unique user_id
+columns:
+  user_id: the user's own id
+  outcome: exported, holdout, suppressed or waiting (for approval)
+  decision (JSON): facts, reason with evidence, options, gates, choice, and what would change it
+
+`winback explain USER_ID` prints one.
 """,
 )
 

@@ -66,6 +66,15 @@ def send_moment(place: Place, hours: Hours, *, wanted_minute: int, ready_at: dat
     return moment.astimezone(zone(place.zones[0]))
 
 
+def open_moments(place: Place, hours: Hours, *, ready_at: datetime) -> list[datetime]:
+    """Every full hour of the days ahead, not before `ready_at`, at which a message may arrive; in their order."""
+    start = _quarter(ready_at)
+    minutes, _ = _local(place.zones[0], start)
+    found = np.flatnonzero(_open(place, hours, start) & (minutes % 60 == 0))
+    clock = zone(place.zones[0])
+    return [(start + timedelta(minutes=STEP_MINUTES * int(step))).astimezone(clock) for step in found]
+
+
 def has_open_hour(place: Place, hours: Hours, *, ready_at: datetime) -> bool:
     """Whether `send_moment` finds one for every wanted hour: some later day than that of `ready_at` is open."""
     start = _quarter(ready_at) - timedelta(days=1)

@@ -6,8 +6,9 @@ from datetime import date
 import dagster as dg
 import polars as pl
 
+from dagster_project.cohorts.decisions import decision_records
 from dagster_project.cohorts.ranking import every_user, rank_cohorts
-from dagster_project.cohorts.tables import CONTACTS, EXPLANATIONS, USERS
+from dagster_project.cohorts.tables import AWAITING_CONTACTS, CONTACTS, DECISIONS, EXPLANATIONS, USERS
 from dagster_project.defs.frame_tables import frame_asset, frame_assets
 from dagster_project.defs.proof import proof_check
 from dagster_project.lake.table_doc import Documented
@@ -25,7 +26,7 @@ from dagster_project.reach.tables import CONTACT_POINTS
 from dagster_project.reach.trust_tables import TRUST
 from dagster_project.reasons.tables import REASONS_TABLE
 from dagster_project.reasons.wording import sentences as reason_sentences
-from dagster_project.strategy.tables import EXPORTED, HOLDOUT
+from dagster_project.strategy.tables import AWAITING, CONSIDERED, EXPORTED, GATED, HOLDOUT
 
 REFERENCE_ROWS = 20_000  # enough to tell what is typical; more only cost time
 
@@ -50,12 +51,18 @@ def make_cohorts(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]:
     """The ranked list and the table of everybody."""
     trust = project.read("reach.trust", as_of=as_of).select("user_sk", "trust_index")
     candidates = project.candidates(as_of).join(trust, on="user_sk", how="left", maintain_order="left")
-    contacts = rank_cohorts(
-        project.read("strategy.exported", as_of=as_of),
-        candidates,
-        catalogue=project.catalogue,
-        moved_by=in_words(project.read("cohorts.explanations", as_of=as_of)),
-        left_for=reason_sentences(project.read("reasons.reasons", as_of=as_of)),
+    exported, awaiting = (project.read(doc.table, as_of=as_of) for doc in (EXPORTED, AWAITING))
+    reasons = project.read(REASONS_TABLE.table, as_of=as_of)
+    moved_by = in_words(project.read("cohorts.explanations", as_of=as_of))
+    contacts, waiting = (
+        rank_cohorts(
+            rows,
+            candidates,
+            catalogue=project.catalogue,
+            moved_by=moved_by,
+            left_for=reason_sentences(reasons),
+        )
+        for rows in (exported, awaiting)
     )
     users = every_user(
         candidates,
@@ -64,18 +71,27 @@ def make_cohorts(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]:
         project.read("reach.contact_points", as_of=as_of),
         channels=list(project.settings.channels),
     )
-    return {CONTACTS.table: contacts, USERS.table: users}
+    decisions = decision_records(
+        project.read(GATED.table, as_of=as_of),
+        project.read(CONSIDERED.table, as_of=as_of),
+        exported=pl.concat([exported, awaiting]),
+        candidates=candidates,
+        reasons=reasons,
+    )
+    return {CONTACTS.table: contacts, AWAITING_CONTACTS.table: waiting, USERS.table: users, DECISIONS.table: decisions}
 
 
 @dg.definitions
 def cohorts() -> dg.Definitions:
     """Every table of the layer."""
-    decided = [CONTACT_POINTS, EXPORTED, HOLDOUT]
+    decided = [CONTACT_POINTS, EXPORTED, AWAITING, HOLDOUT, GATED, CONSIDERED]
     reads: list[Documented | str] = ["marts.users", STAGES, SCORES, CONTRACT_SCORES, REASONS_TABLE, *decided]
     explained = frame_asset(
         EXPLANATIONS,
         make_explanations,
         reads=[EXPORTED, STAGES, VERDICTS, "marts.user_features"],
     )
-    lists = frame_assets([CONTACTS, USERS], make_cohorts, reads=[*reads, TRUST, EXPLANATIONS])
+    lists = frame_assets(
+        [CONTACTS, AWAITING_CONTACTS, USERS, DECISIONS], make_cohorts, reads=[*reads, TRUST, EXPLANATIONS]
+    )
     return dg.Definitions(assets=[explained, lists], asset_checks=[proof_check(CONTACTS)])

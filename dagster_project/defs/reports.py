@@ -41,10 +41,17 @@ FRAME_TABLES: tuple[Documented, ...] = (
     strategy_tables.EXPORTED,
     strategy_tables.HOLDOUT,
     strategy_tables.SUPPRESSED,
+    strategy_tables.AWAITING,
+    strategy_tables.CONSIDERED,
+    strategy_tables.GATED,
     strategy_tables.PRICES,
+    strategy_tables.CURVE,
+    strategy_tables.HANDS,
     cohort_tables.EXPLANATIONS,
     cohort_tables.CONTACTS,
+    cohort_tables.AWAITING_CONTACTS,
     cohort_tables.USERS,
+    cohort_tables.DECISIONS,
 )
 
 
@@ -81,6 +88,10 @@ def is_newest_night(lake: Lake, as_of: date) -> bool:
             "strategy.holdout",
             "strategy.suppressed",
             "strategy.prices",
+            "strategy.budget_curve",
+            "strategy.hands",
+            "cohorts.awaiting_approval",
+            "cohorts.decisions",
             "lifecycle.stage_migrations",
             "lifecycle.stage_dwell",
             "lifecycle.definition_agreement",

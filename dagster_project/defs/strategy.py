@@ -1,6 +1,7 @@
 """The night's decisions, and the ledger of who was in which arm."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date, timedelta
 
 import dagster as dg
@@ -12,17 +13,31 @@ from dagster_project.defs.proof import proof_check
 from dagster_project.defs.resources import ProjectResource, as_of_date, nights
 from dagster_project.lifecycle.tables import STAGES
 from dagster_project.models.contracts.tables import SCORES as CONTRACT_SCORES
-from dagster_project.models.tables import SCORES
+from dagster_project.models.tables import RETURN_CURVES, SCORES
 from dagster_project.project import Project
 from dagster_project.reach.tables import CONTACT_POINTS
 from dagster_project.reach.trust_tables import TRUST
 from dagster_project.reasons.tables import REASONS_TABLE
 from dagster_project.reasons.vocabulary import REASONS
-from dagster_project.strategy.assignment import decide
+from dagster_project.strategy.assignment import Known, decide
+from dagster_project.strategy.attention import attention
 from dagster_project.strategy.hours import day_hours, fit_hours
 from dagster_project.strategy.ledger import contacts, may_write
 from dagster_project.strategy.series import Past
-from dagster_project.strategy.tables import ASSIGNMENTS, EXPORTED, HOLDOUT, PRICES, SEND_HOURS, SUPPRESSED
+from dagster_project.strategy.tables import (
+    ASSIGNMENTS,
+    AWAITING,
+    CONSIDERED,
+    CURVE,
+    EXPORTED,
+    GATED,
+    HANDS,
+    HOLDOUT,
+    PRICES,
+    SEND_HOURS,
+    SUPPRESSED,
+)
+from dagster_project.strategy.waiting import ReturnCurves
 
 BACKFILL_TAG = "dagster/backfill"
 BACKTEST_TAG = "winback/backtest"
@@ -37,18 +52,35 @@ def make_decisions(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]:
         candidates,
         project.read("reach.contact_points", as_of=as_of),
         catalogue=project.catalogue,
-        rules=project.decision_rules(),
+        rules=replace(project.decision_rules(), hands=project.hands(as_of)),
         as_of=as_of,
         past=past_of(project, candidates, as_of),
-        send_hours=project.read("strategy.send_hours", as_of=as_of),
+        known=known_of(project, candidates, as_of),
     )
     return {
-        "strategy.exported": decisions.exported,
-        "strategy.holdout": decisions.holdout,
-        "strategy.suppressed": decisions.suppressed,
+        EXPORTED.table: decisions.exported,
+        HOLDOUT.table: decisions.holdout,
+        SUPPRESSED.table: decisions.suppressed,
+        AWAITING.table: decisions.awaiting,
+        CONSIDERED.table: decisions.considered,
+        GATED.table: decisions.gated,
         PRICES.table: decisions.prices,
+        CURVE.table: decisions.curve,
+        HANDS.table: decisions.hands,
         PROPOSED: decisions.assignments,
     }
+
+
+def known_of(project: Project, candidates: pl.DataFrame, as_of: date) -> Known:
+    """Hours, heed and return curves of the users whom we may want to write to."""
+    lapsed = candidates.filter("is_churned").select("user_sk")
+    records = project.read("marts.message_records", as_of=as_of).join(lapsed, on="user_sk", how="semi")
+    curves = project.read(RETURN_CURVES.table, as_of=as_of)
+    return Known(
+        send_hours=project.read(SEND_HOURS.table, as_of=as_of),
+        attention=attention(records),
+        curves=ReturnCurves(curves, horizon_days=project.rules(as_of).horizon_days) if curves.height else None,
+    )
 
 
 def past_of(project: Project, candidates: pl.DataFrame, as_of: date) -> Past:
@@ -122,13 +154,15 @@ def export_facts(exported: pl.DataFrame) -> dict[str, float]:
 def strategy() -> dg.Definitions:
     """Every table of the layer."""
     decisions = frame_assets(
-        [EXPORTED, HOLDOUT, SUPPRESSED, PRICES],
+        [EXPORTED, HOLDOUT, SUPPRESSED, AWAITING, CONSIDERED, GATED, PRICES, CURVE, HANDS],
         make_decisions,
         reads=[
             "marts.users",
             "marts.user_messages",
+            "marts.message_records",
             STAGES,
             SCORES,
+            RETURN_CURVES,
             CONTRACT_SCORES,
             REASONS_TABLE,
             CONTACT_POINTS,

@@ -47,6 +47,10 @@ class ReportContent:
 
     prices: pl.DataFrame | None = None
     """strategy.prices: what each limit of the night was worth."""
+    budget_curve: pl.DataFrame | None = None
+    """strategy.budget_curve: what other budgets would have earned."""
+    hands: pl.DataFrame | None = None
+    """strategy.hands: what people's settings did."""
 
     parameters: pl.DataFrame | None = None
     """lifecycle.parameters: one row."""

@@ -184,6 +184,14 @@ def daily_axes(*, of: str, height: int) -> go.Figure:
     return figure
 
 
+def plain_axes(*, x: str, y: str, height: int) -> go.Figure:
+    """An empty figure over two amounts, both from nought."""
+    figure = _figure(height=height)
+    figure.update_xaxes(title_text=x, rangemode="tozero", showgrid=False)
+    figure.update_yaxes(title_text=y, rangemode="tozero")
+    return figure
+
+
 def return_curves(curves: pl.DataFrame) -> go.Figure:
     """Share returned by day, one step curve per stage, its interval as a band."""
     thinned = summaries.thin_curves(curves)

@@ -240,7 +240,19 @@ def _prices(content: ReportContent) -> dict[str, object] | None:
     return {
         "lead": prices.about_prices(content.prices, currency=content.currency),
         "table": prices.price_table(content.prices, currency=content.currency),
+        "curve": _curve_picture(content),
+        "hands": None if content.hands is None else prices.hands_table(content.hands),
     }
+
+
+def _curve_picture(content: ReportContent) -> Picture | None:
+    if content.budget_curve is None or content.budget_curve.is_empty():
+        return None
+    lead = prices.about_curve(content.budget_curve, currency=content.currency)
+    if lead is None:
+        return None
+    line = prices.curve_line(content.budget_curve, currency=content.currency)
+    return _picture("budget-curve", line, lead, kind="Line chart of expected profit against budget")
 
 
 def _outages(content: ReportContent) -> dict[str, object] | None:

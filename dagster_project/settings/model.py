@@ -99,10 +99,10 @@ class Budget(Section):
     """What one night may spend."""
 
     per_night: float | None = Field(
-        None, ge=0, description="Money per night, in `currency`; unset: no limit.", examples=[250.0]
+        None, gt=0, description="Money per night, in `currency`; unset: no limit.", examples=[250.0]
     )
     max_contacts: int | None = Field(
-        None, ge=0, description="Contacts per night over all channels; unset: no limit.", examples=[5000]
+        None, ge=1, description="Contacts per night over all channels; unset: no limit.", examples=[5000]
     )
 
 
@@ -139,7 +139,10 @@ class Channel(Section):
     """One way to contact users."""
 
     cost: float = Field(ge=0, description="Money per contact, in `currency`.", examples=[0.002])
-    capacity: int | None = Field(None, ge=0, description="Contacts per night; unset: no limit.", examples=[20000])
+    capacity: int | None = Field(None, ge=1, description="Contacts per night; unset: no limit.", examples=[20000])
+    hourly_capacity: int | None = Field(
+        None, ge=1, description="Messages in any clock hour; unset: no limit.", examples=[3000]
+    )
     hours: ClockRange = Field("09:00-20:00", description="Hours of the user's local day in which to send, start-end.")
 
     @property
@@ -225,10 +228,61 @@ class Schedule(Section):
         return time.fromisoformat(self.at)
 
 
-class Strategies(Section):
-    """Which strategies of the catalogue may be used."""
+_Frozen = (AfterValidator(FrozenMapping), PlainSerializer(dict))
 
-    disabled: Strings = Field((), description="Ids of strategies never to use.", examples=[["push_gentle"]])
+
+class Strategies(Section):
+    """Which strategies may be used, how much, and who has to say yes first. Each key names strategies by their id."""
+
+    disabled: Strings = Field((), description="Never used.", examples=[["exit_survey"]])
+    folder: str | None = Field(
+        None,
+        min_length=1,
+        description="Folder of strategies of your own (*.toml), relative to the settings file; one with the id of a"
+        " shipped strategy replaces it.",
+    )
+    pinned: Strings = Field(
+        (),
+        description="Whom one of these fits, on an open channel, gets no other strategy; the first before the next.",
+        examples=[["repair_reach"]],
+    )
+    approval: Strings = Field(
+        (),
+        description="Wait for somebody's approval: their contacts stand in awaiting_approval.csv and not in the lists.",
+        examples=[["concierge"]],
+    )
+    approved_until: Annotated[Mapping[Name, Day], *_Frozen] = Field(
+        default_factory=lambda: FrozenMapping({}),
+        description="Strategy = last night for which it is approved.",
+        examples=[{"concierge": "2025-12-31"}],
+    )
+    max_contacts: Annotated[Mapping[Name, Annotated[int, Field(ge=1)]], *_Frozen] = Field(
+        default_factory=lambda: FrozenMapping({}),
+        description="Strategy = contacts a night at most.",
+        examples=[{"concierge": 50}],
+    )
+    control_shares: Annotated[Mapping[Name, Annotated[float, Field(gt=0, lt=1)]], *_Frozen] = Field(
+        default_factory=lambda: FrozenMapping({}),
+        description="Strategy = share (0 to 1) of its users whom it holds out itself, beside holdout.control_share, for"
+        " an experiment of its own.",
+        examples=[{"price_save": 0.3}],
+    )
+    equal_offers: bool = Field(
+        False,
+        description="Offers of one kind are equally deep for everybody in a stage, also where no law asks for it.",
+    )
+
+    @property
+    def named(self) -> Mapping[str, tuple[str, ...]]:
+        """Every strategy that is named, by key."""
+        return {
+            "disabled": self.disabled,
+            "pinned": self.pinned,
+            "approval": self.approval,
+            "approved_until": tuple(self.approved_until),
+            "max_contacts": tuple(self.max_contacts),
+            "control_shares": tuple(self.control_shares),
+        }
 
 
 class Engine(Section):

@@ -78,8 +78,10 @@ def _fix(details: "ErrorDetails", where: Sequence[str], *, schema: Mapping[str, 
         parent = node_at(where[:-1], schema=schema) or {}
         return suggest(where[-1], parent.get("properties", ()))
     node = _nearest(where, schema=schema)
-    if node.get("properties") or member(node):
+    if (node.get("properties") or member(node)) and not node.get("examples"):
         return _section_fix(tuple(where), node, schema=schema)
+    if "description" not in node:  # a value of a mapping: what it means stands with the mapping
+        return _fix(details, where[:-1], schema=schema)
     example = (node.get("examples") or [node.get("default")])[0]
     meaning = node["description"].removesuffix(".")
     return f"write e.g. {where[-1]} = {as_toml(example)} ({meaning})"

@@ -1,20 +1,36 @@
 """The night's decision: every churned user is written to, held out, or left alone for a stated reason."""
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date
 
 import polars as pl
 
-from dagster_project.strategy.allocation import gates
+from dagster_project.strategy.budget_curve import budget_curve
 from dagster_project.strategy.catalogue import Catalogue
 from dagster_project.strategy.eligibility import churned_cases
-from dagster_project.strategy.holdout import assign_arms, hash_draws
-from dagster_project.strategy.market import Market, clear_market, market_report, night_limits, with_room_for_draws
-from dagster_project.strategy.options import best_options, drawn_options, price_options
+from dagster_project.strategy.hands import hand_report, pinned_options
+from dagster_project.strategy.holdout import CONTROL, EXPLORE, TREAT, assign_arms, hash_draws
+from dagster_project.strategy.ledger import assigned, night_rows, propensity
+from dagster_project.strategy.market import market_report, night_limits
+from dagster_project.strategy.options import best_options, price_options
+from dagster_project.strategy.parity import equal_depths
+from dagster_project.strategy.places import (
+    EXPORT,
+    HOLD,
+    SUPPRESS,
+    WAIT,
+    clear_night,
+    contenders,
+    explored,
+    with_choice,
+    with_outcome,
+)
 from dagster_project.strategy.rules import DecisionRules
 from dagster_project.strategy.series import NO_PAST, Past, next_options, pauses, standings
 from dagster_project.strategy.suppression import suppressed_rows
+from dagster_project.strategy.tiers import value_tiers
 from dagster_project.strategy.timing import send_times
+from dagster_project.strategy.waiting import ReturnCurves, waits
 
 EXPORTED = pl.Schema(
     {
@@ -37,6 +53,7 @@ EXPORTED = pl.Schema(
         "send_at": pl.String,
         "hour_basis": pl.String,
         "step": pl.Int32,
+        "max_touches": pl.Int32,
         "template_id": pl.String,
         "consent_basis": pl.String,
         "law": pl.String,
@@ -51,36 +68,82 @@ HOLDOUT = pl.Schema(
         "would_be_strategy": pl.String,
     }
 )
-ASSIGNMENTS = pl.Schema(
+CONSIDERED = pl.Schema(
     {
-        "user_id": pl.String(),
-        "experiment_id": pl.String(),
-        "arm": pl.String(),
-        "assigned_at": pl.Datetime("us", "UTC"),
-        "propensity": pl.Float64(),
-        "strategy_id": pl.String(),
-        "channel": pl.String(),
-        "as_of": pl.Date(),
-        "step": pl.Int32(),
-        "template_id": pl.String(),
+        "user_sk": pl.Int64,
+        "place": pl.Int32,
+        "strategy_id": pl.String,
+        "channel": pl.String,
+        "uplift": pl.Float64,
+        "uplift_cautious": pl.Float64,
+        "attention": pl.Float64,
+        "expected_cost": pl.Float64,
+        "expected_harm": pl.Float64,
+        "expected_profit": pl.Float64,
     }
 )
+GATED = pl.Schema(
+    {
+        "user_sk": pl.Int64,
+        "user_id": pl.String,
+        "outcome": pl.String,
+        "arm": pl.String,
+        "own_arm": pl.String,
+        "closed_channels": pl.String,
+        "block_rule": pl.String,
+        "block_until": pl.Date,
+        "silenced_by": pl.String,
+        "cool_until": pl.Date,
+        "wait_until": pl.Date,
+        "n_options": pl.Int32,
+        "strategy_id": pl.String,
+        "channel": pl.String,
+        "expected_profit": pl.Float64,
+        "gate": pl.String,
+        "value_tier": pl.String,
+    }
+)
+MOST_CONSIDERED = 5  # options of a user that are told; the count of all is told beside
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What a night may know beyond stages, scores and permissions; each may be missing.
+
+    `send_hours` (user_sk, hour_shares, timezone): who is not in it is written to at the strategy's hour. `attention`:
+    see `attention.attention`. `curves`: when users come back unaided; without them nobody is made to wait.
+    """
+
+    send_hours: pl.DataFrame | None = None
+    attention: pl.DataFrame | None = None
+    curves: ReturnCurves | None = None
+
+
+NOTHING_MORE = Known()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decisions:
     """The churned users of one night, each in exactly one of `exported`, `holdout` and `suppressed`.
 
-    `assignments` are the ledger rows of the exported and the held out. A held-out row names the strategy and
-    channel that it would have had; its arm says that nothing was sent. All frames are sorted by `user_id`, but for
-    `prices`: what each limit of the night was worth.
+    `awaiting` are contacts that would be in `exported`, had somebody approved their strategy; until then their users
+    are in `suppressed`. `assignments` are the ledger rows of the exported and the held out. A held-out row names the
+    strategy and channel that it would have had; its arm says that nothing was sent. `considered`: each user's best
+    options, `gated` where each user's decision ended, `curve` what other budgets would earn, `hands` what people's
+    settings did, `prices` what each limit of the night was worth. All frames of users are sorted by `user_id`, but for
+    `considered` (user_sk, place).
     """
 
     exported: pl.DataFrame
     holdout: pl.DataFrame
     suppressed: pl.DataFrame
+    awaiting: pl.DataFrame
     assignments: pl.DataFrame
+    considered: pl.DataFrame
+    gated: pl.DataFrame
     prices: pl.DataFrame
+    curve: pl.DataFrame
+    hands: pl.DataFrame
 
 
 def decide(
@@ -91,44 +154,68 @@ def decide(
     rules: DecisionRules,
     as_of: date,
     past: Past = NO_PAST,
-    send_hours: pl.DataFrame | None = None,
+    known: Known = NOTHING_MORE,
 ) -> Decisions:
     """Who is written to the day after `as_of`, with what, and who is not and why.
 
     `candidates` are users joined with their stage and scores (rows that are not churned are passed over).
-    `past` tells of earlier contacts and answers. `send_hours` has `user_sk`, `hour_shares`, `timezone`: who is not in
-    it is written to at the strategy's hour.
+    `past` tells of earlier contacts and answers.
 
-    Arms are drawn before anything is allocated. Closed channels, pauses and the profit test come next and are
+    Arms are drawn before anything is allocated. Closed channels, pauses, waits and the profit test come next and are
     the same for every arm; so are the prices of budget and capacity, found with room for those held out, and the
     order in which places are given: by what each user's option earns after prices, until a limit is reached.
     The explore arm then gets one of the user's options at random, whatever it is priced at; its `propensity`,
     like every other, is the chance before the draw of this arm with this strategy.
     """
     cases = churned_cases(candidates, contact_points, catalogue=catalogue, rules=rules, as_of=as_of)
-    standing = standings(past, catalogue=catalogue, min_days_between=rules.min_days_between)
-    priced = price_options(cases, catalogue=catalogue, rules=rules, as_of=as_of)
-    options = next_options(priced, standing, past, catalogue=catalogue)
-    cases = _with_pauses(cases, standing, priced, options, as_of)
-    cases = cases.join(best_options(options), on="user_sk", how="left", maintain_order="left")
     arms = assign_arms(cases, salt=rules.salt, control_share=rules.control_share, explore_share=rules.explore_share)
     cases = cases.join(arms.drop("user_id"), on="user_sk", how="left", maintain_order="left")
-    passed = cases.filter((pl.col("expected_profit") > 0) & pl.col("cool_until").is_null())
-    reachable = passed.filter(pl.col("arm") != "control")["user_sk"]
-    market = _market(options, passed, scale=passed.height / max(len(reachable), 1), rules=rules)
-    cases = _with_choice(cases, market)
-    cases = _with_gate(cases, _contenders(cases, options, market, rules), rules)
-    out, held = pl.col("outcome") == "exported", pl.col("outcome") == "holdout"
-    contacts = _with_hours(_contacts(cases.filter(out), contact_points, options, rules), send_hours)
-    exported = _timed(contacts, catalogue, rules, as_of)
-    held_out = cases.filter(held)
-    return Decisions(
-        exported=exported,
-        holdout=_holdout(held_out, rules),
-        suppressed=suppressed_rows(cases.filter(~out & ~held), catalogue=catalogue, as_of=as_of),
-        assignments=_assignments(exported, held_out, rules, as_of),
-        prices=market_report(market, exported, reachable, rules=rules),
+    standing = standings(past, catalogue=catalogue, min_days_between=rules.min_days_between)
+    priced = price_options(cases, catalogue=catalogue, rules=rules, as_of=as_of, attention=known.attention)
+    priced = equal_depths(pinned_options(priced, hands=rules.hands), cases, catalogue=catalogue, rules=rules)
+    options = next_options(priced, standing, past, catalogue=catalogue, draws=_word_draws(cases, rules))
+    best = best_options(options)
+    cases = _with_pauses(cases, standing, priced, options, as_of)
+    cases = cases.join(best, on="user_sk", how="left", maintain_order="left")
+    cases = cases.join(
+        waits(cases, known.curves, catalogue=catalogue, rules=rules, as_of=as_of),
+        on="user_sk",
+        how="left",
+        maintain_order="left",
     )
+    is_free = pl.col("cool_until").is_null() & pl.col("wait_until").is_null()
+    passed = cases.filter((pl.col("expected_profit") > 0) & is_free)
+    reachable = passed.filter(pl.col("arm") != CONTROL)["user_sk"]
+    market = clear_night(options, passed, rules=rules)
+    cases = with_choice(cases, market)
+    cases = with_outcome(cases, contenders(cases, options, market, rules), rules)
+    chosen = _chosen(cases, contact_points, options, rules)
+    timed = _timed(_with_hours(chosen, known.send_hours), catalogue, rules, as_of)
+    cases = _without_moment(cases, timed)
+    timed = timed.filter(pl.col("send_at").is_not_null())
+    exported, awaiting = timed.filter(pl.col("outcome") == EXPORT), timed.filter(pl.col("outcome") == WAIT)
+    held_out = cases.filter(pl.col("outcome") == HOLD)
+    suppressed = cases.filter(pl.col("outcome").is_in([SUPPRESS, WAIT]))
+    own = held_out.filter(pl.col("arm") != CONTROL)
+    return Decisions(
+        exported=exported.select(list(EXPORTED)),
+        holdout=_holdout(held_out, rules),
+        suppressed=suppressed_rows(suppressed, catalogue=catalogue, as_of=as_of),
+        awaiting=awaiting.select(list(EXPORTED)),
+        assignments=night_rows(assigned(exported, held_out, cases, rules), rules=rules, as_of=as_of),
+        considered=_considered(options),
+        gated=_gated(cases, channels=sorted(rules.channels)),
+        prices=market_report(market, exported, reachable, rules=rules),
+        curve=budget_curve(
+            options, reachable, limits=night_limits(rules), spent=float(exported["expected_cost"].sum())
+        ),
+        hands=hand_report(exported, awaiting, own, hands=rules.hands),
+    )
+
+
+def _word_draws(cases: pl.DataFrame, rules: DecisionRules) -> pl.DataFrame:
+    draws = hash_draws(cases["user_id"], salt=f"{rules.salt}/words").alias("draw")
+    return cases.select("user_sk", draws)
 
 
 def _with_pauses(
@@ -141,95 +228,46 @@ def _with_pauses(
     )
 
 
-def _market(options: pl.DataFrame, passed: pl.DataFrame, *, scale: float, rules: DecisionRules) -> Market:
-    """The night's market, with room for the held out, who use nothing up, and for what exploring costs."""
-    limits = {name: limit * scale for name, limit in night_limits(rules).items()}
-    market = clear_market(options, passed, limits=limits)
-    served = market.chosen.filter("is_allocated").join(passed.select("user_sk", "arm"), on="user_sk", how="left")
-    explorers = served.filter(pl.col("arm") == "explore").sort("user_id")
-    if explorers.is_empty():
-        return market
-    drawn = _explored(explorers, options, rules)
-    return clear_market(options, passed, limits=with_room_for_draws(limits, chosen=explorers, drawn=drawn))
-
-
-def _with_choice(cases: pl.DataFrame, market: Market) -> pl.DataFrame:
-    """The cases, those in the market with the option that is theirs at its prices instead of their best."""
-    theirs = market.chosen.drop("user_id").with_columns(pl.lit(value=True).alias("is_in_market"))
-    swapped = [name for name in theirs.columns if name in cases.columns and name != "user_sk"]
-    joined = cases.join(theirs, on="user_sk", how="left", suffix=".theirs", maintain_order="left")
-    in_market = pl.when("is_in_market")
-    return joined.with_columns(
-        in_market.then(pl.col(f"{name}.theirs")).otherwise(pl.col(name)).alias(name) for name in swapped
-    ).select(cases.columns)
-
-
-def _contenders(cases: pl.DataFrame, options: pl.DataFrame, market: Market, rules: DecisionRules) -> pl.DataFrame:
-    """Those in the market, best first, with the channel and cost to come."""
-    arms = market.chosen.join(cases.select("user_sk", "arm"), on="user_sk", how="left", maintain_order="left")
-    drawn = _explored(arms, options, rules).select(
-        "user_sk", pl.col("channel").alias("drawn_channel"), pl.col("expected_cost").alias("drawn_cost")
-    )
-    return arms.join(drawn, on="user_sk", how="left", maintain_order="left").select(
-        "user_sk",
-        pl.coalesce("drawn_channel", "channel").alias("channel"),
-        pl.coalesce("drawn_cost", "expected_cost").alias("expected_cost"),
-        (pl.col("arm") == "control").alias("is_held_out"),
-    )
-
-
-def _explored(cases: pl.DataFrame, options: pl.DataFrame, rules: DecisionRules) -> pl.DataFrame:
-    explorers = cases.filter(pl.col("arm") == "explore")
-    # A stream of its own: the draw that made the arm must not also choose the strategy.
-    draws = hash_draws(explorers["user_id"], salt=f"{rules.salt}/explore").alias("draw")
-    return drawn_options(options, explorers.select("user_sk").with_columns(draws))
-
-
-def _with_gate(cases: pl.DataFrame, contenders: pl.DataFrame, rules: DecisionRules) -> pl.DataFrame:
-    gated = contenders.select(
-        "user_sk",
-        gates(contenders, rules=rules),
-        pl.col("channel").alias("gate_channel"),
-        pl.lit(value=True).alias("contends"),
-    )
-    outcome = (
-        pl.when(pl.col("contends").is_null() | pl.col("gate").is_not_null())
-        .then(pl.lit("suppressed"))
-        .when(pl.col("arm") == "control")
-        .then(pl.lit("holdout"))
-        .otherwise(pl.lit("exported"))
-    )
-    return cases.join(gated, on="user_sk", how="left", maintain_order="left").with_columns(outcome.alias("outcome"))
-
-
-def _contacts(
-    chosen: pl.DataFrame, contact_points: pl.DataFrame, options: pl.DataFrame, rules: DecisionRules
+def _chosen(
+    cases: pl.DataFrame, contact_points: pl.DataFrame, options: pl.DataFrame, rules: DecisionRules
 ) -> pl.DataFrame:
-    """Those to write to, the explorers with the option that was drawn for them, with what is known of the channel."""
-    drawn = _explored(chosen, options, rules)
+    """Those to write to or waiting for it, the explorers with the option that was drawn for them, with what is known
+    of the channel.
+    """
+    chosen = cases.filter(pl.col("outcome").is_in([EXPORT, WAIT]) & (pl.col("arm") != CONTROL))
+    drawn = explored(chosen, options, rules)
     swapped = [name for name in drawn.columns if name != "user_sk"]
-    explore = chosen.filter(pl.col("arm") == "explore").drop(swapped).join(drawn, on="user_sk", how="inner")
-    treat = chosen.filter(pl.col("arm") == "treat")
+    explore = chosen.filter(pl.col("arm") == EXPLORE).drop(swapped).join(drawn, on="user_sk", how="inner")
+    treat = chosen.filter(pl.col("arm") == TREAT)
     contacts = pl.concat([treat, explore.select(treat.columns)]).sort("user_id")
-    known = contact_points.select("user_sk", "channel", "consent_basis", "quiet_start", "quiet_end")
-    return contacts.join(known, on=["user_sk", "channel"], how="left", maintain_order="left")
+    of_channel = contact_points.select("user_sk", "channel", "consent_basis", "quiet_start", "quiet_end")
+    return contacts.join(of_channel, on=["user_sk", "channel"], how="left", maintain_order="left")
 
 
 def _with_hours(contacts: pl.DataFrame, send_hours: pl.DataFrame | None) -> pl.DataFrame:
     if send_hours is None:
         return contacts.with_columns(pl.lit("strategy").alias("hour_basis"))
-    known = send_hours.select("user_sk", "hour_shares", pl.col("timezone").alias("hours_timezone"))
+    own = send_hours.select("user_sk", "hour_shares", pl.col("timezone").alias("hours_timezone"))
     basis = pl.when(pl.col("hour_shares").is_null()).then(pl.lit("strategy")).otherwise(pl.lit("user"))
-    joined = contacts.join(known, on="user_sk", how="left", maintain_order="left")
+    joined = contacts.join(own, on="user_sk", how="left", maintain_order="left")
     return joined.with_columns(basis.alias("hour_basis"))
 
 
 def _timed(contacts: pl.DataFrame, catalogue: Catalogue, rules: DecisionRules, as_of: date) -> pl.DataFrame:
     return contacts.with_columns(
         send_times(contacts, catalogue=catalogue, rules=rules, as_of=as_of),
-        _propensity(rules).alias("propensity"),
+        propensity(rules).alias("propensity"),
         _offer_basis(catalogue, rules).alias("offer_basis"),
-    ).select(list(EXPORTED))
+    )
+
+
+def _without_moment(cases: pl.DataFrame, timed: pl.DataFrame) -> pl.DataFrame:
+    """The cases, suppressed where no hour had room left."""
+    late = timed.filter(pl.col("send_at").is_null()).select("user_sk", pl.lit("capacity.hour").alias("late"))
+    return cases.join(late, on="user_sk", how="left", maintain_order="left").with_columns(
+        pl.when(pl.col("late").is_not_null()).then(pl.lit(SUPPRESS)).otherwise("outcome").alias("outcome"),
+        pl.coalesce("late", "gate").alias("gate"),
+    )
 
 
 def _offer_basis(catalogue: Catalogue, rules: DecisionRules) -> pl.Expr:
@@ -242,36 +280,33 @@ def _offer_basis(catalogue: Catalogue, rules: DecisionRules) -> pl.Expr:
     return pl.when("needs_equal_offers").then(said)
 
 
-def _propensity(rules: DecisionRules) -> pl.Expr:
-    return (
-        pl.when(pl.col("arm") == "control")
-        .then(rules.control_share)
-        .when(pl.col("arm") == "explore")
-        .then(rules.explore_share / pl.col("n_options"))
-        .otherwise(1 - rules.control_share - rules.explore_share)
-    )
-
-
 def _holdout(held_out: pl.DataFrame, rules: DecisionRules) -> pl.DataFrame:
+    is_of_all = pl.col("arm") == CONTROL
+    own = pl.format("strategy.{}", "strategy_id")
     return held_out.select(
         "user_id",
-        pl.lit(rules.experiment_id).alias("experiment_id"),
-        "arm",
+        pl.when(is_of_all).then(pl.lit(rules.experiment_id)).otherwise(own).alias("experiment_id"),
+        pl.lit(CONTROL).alias("arm"),
         pl.col("strategy_id").alias("would_be_strategy"),
     ).select(list(HOLDOUT))
 
 
-def _assignments(exported: pl.DataFrame, held_out: pl.DataFrame, rules: DecisionRules, as_of: date) -> pl.DataFrame:
-    columns = ["user_id", "arm", "propensity", "strategy_id", "channel", "step", "template_id"]
-    held = held_out.with_columns(_propensity(rules).alias("propensity"))
-    assigned_at = datetime.combine(as_of + timedelta(days=1), time(0), tzinfo=UTC)
-    return (
-        pl.concat([exported.select(columns), held.select(columns)])
-        .with_columns(
-            pl.lit(rules.experiment_id).alias("experiment_id"),
-            pl.lit(assigned_at, dtype=pl.Datetime("us", "UTC")).alias("assigned_at"),
-            pl.lit(as_of).alias("as_of"),
-        )
-        .select(list(ASSIGNMENTS))
-        .sort("user_id")
+def _gated(cases: pl.DataFrame, *, channels: list[str]) -> pl.DataFrame:
+    """Where each case ended, and the gates before it, as GATED."""
+    closed = [
+        pl.when(pl.col(f"rule.{one}").is_not_null()).then(pl.format("{}={}", pl.lit(one), f"rule.{one}"))
+        for one in channels
+    ]
+    return cases.with_columns(
+        (pl.concat_str(closed, separator=",", ignore_nulls=True) if closed else pl.lit("")).alias("closed_channels"),
+        value_tiers(cases["value_if_returned"]).alias("value_tier"),
+    ).select(list(GATED))
+
+
+def _considered(options: pl.DataFrame) -> pl.DataFrame:
+    """Each user's best options as CONSIDERED."""
+    ranked = options.sort(
+        "user_sk", "expected_profit", "strategy_id", "channel", descending=[False, True, False, False]
     )
+    place = (pl.int_range(pl.len()).over("user_sk") + 1).cast(pl.Int32)
+    return ranked.with_columns(place.alias("place")).filter(pl.col("place") <= MOST_CONSIDERED).select(list(CONSIDERED))

@@ -1,11 +1,14 @@
 """Who is held out, who explores, who is treated: sticky randomisation by salted hash."""
 
+from collections.abc import Mapping
 from hashlib import sha256
 
 import numpy as np
 import polars as pl
 
 from dagster_project.errors import SettingsError
+
+TREAT, CONTROL, EXPLORE = "treat", "control", "explore"
 
 
 def assign_arms(users: pl.DataFrame, *, salt: str, control_share: float, explore_share: float) -> pl.DataFrame:
@@ -19,22 +22,45 @@ def assign_arms(users: pl.DataFrame, *, salt: str, control_share: float, explore
         SettingsError: a share outside 0 to 1, or shares that add up to more than 1.
     """
     _check_shares(control_share, explore_share)
-    person = pl.lit(None, dtype=pl.String) if "person_key" not in users.columns else pl.col("person_key")
-    who = users.select("user_sk", "user_id", person.replace("", None).fill_null(pl.col("user_id")).alias("who"))
+    who = users.select("user_sk", "user_id", _person(users).alias("who"))
     draw = pl.col("assignment_draw")
     return (
         who.with_columns(hash_draws(who["who"], salt=salt).alias("assignment_draw"))
         .with_columns(
             pl.when(draw < control_share)
-            .then(pl.lit("control"))
+            .then(pl.lit(CONTROL))
             .when(draw < control_share + explore_share)
-            .then(pl.lit("explore"))
-            .otherwise(pl.lit("treat"))
+            .then(pl.lit(EXPLORE))
+            .otherwise(pl.lit(TREAT))
             .alias("arm")
         )
         .select("user_sk", "user_id", "arm", "assignment_draw")
         .sort("user_id")
     )
+
+
+def own_controls(users: pl.DataFrame, *, salt: str, shares: Mapping[str, float]) -> pl.Series:
+    """Per row control or treat in the experiment of the user's strategy; null where it has none, or is not theirs.
+
+    `users`: user_id, arm (in the experiment of all; only `treat` takes part), strategy_id. `shares`: part held out by
+    strategy id. The draw is another one than that of the experiment of all, and as sticky.
+    """
+    share = pl.col("strategy_id").replace_strict(dict(shares), default=None, return_dtype=pl.Float64)
+    numbered = users.select("strategy_id", "arm", _person(users).alias("who"), share.alias("share")).with_row_index()
+    drawn = [pl.DataFrame(schema={"index": pl.UInt32, "own_arm": pl.String})]
+    for strategy_id in sorted(shares):
+        of_strategy = numbered.filter((pl.col("strategy_id") == strategy_id) & (pl.col("arm") == TREAT))
+        draws = hash_draws(of_strategy["who"], salt=f"{salt}/strategy.{strategy_id}")
+        arm = pl.when(draws < pl.col("share")).then(pl.lit(CONTROL)).otherwise(pl.lit(TREAT))
+        drawn.append(of_strategy.select("index", arm.alias("own_arm")))
+    return numbered.join(pl.concat(drawn), on="index", how="left", maintain_order="left")["own_arm"]
+
+
+def _person(users: pl.DataFrame) -> pl.Expr:
+    """Accounts of one person are drawn together."""
+    if "person_key" not in users.columns:
+        return pl.col("user_id")
+    return pl.col("person_key").replace("", None).fill_null(pl.col("user_id"))
 
 
 def hash_draws(keys: pl.Series, *, salt: str) -> pl.Series:

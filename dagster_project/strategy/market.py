@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
-from dagster_project.strategy.dual_prices import NOBODY, Floats, Resource, allocate
+from dagster_project.strategy.dual_prices import NOBODY, Allocation, Floats, Resource, allocate
 from dagster_project.strategy.rules import DecisionRules
 
-BUDGET, CONTACTS, CHANNEL, PROFIT = "budget", "contacts", "channel.", "profit"
+BUDGET, CONTACTS, CHANNEL, STRATEGY, PROFIT = "budget", "contacts", "channel.", "strategy.", "profit"
+
+Flags = npt.NDArray[np.bool_]
 
 LEAST = 1e-6  # a smaller limit buys nothing, and what is divided by it is infinite
 
@@ -68,17 +71,21 @@ def clear_market(options: pl.DataFrame, users: pl.DataFrame, *, limits: Mapping[
 def night_limits(rules: DecisionRules) -> dict[str, float]:
     """What is limited tonight: the budget in money, the others in contacts."""
     limits = {BUDGET: rules.budget_per_night, CONTACTS: rules.max_contacts}
-    limits |= {CHANNEL + name: channel.capacity for name, channel in sorted(rules.channels.items())}
+    limits |= {CHANNEL + name: channel.nightly_capacity for name, channel in sorted(rules.channels.items())}
+    limits |= {STRATEGY + name: most for name, most in sorted(rules.hands.max_contacts.items())}
     return {name: float(limit) if limit >= LEAST else 0.0 for name, limit in limits.items() if limit is not None}
 
 
 def used_up(contacts: pl.DataFrame, limits: Mapping[str, float]) -> dict[str, float]:
-    """What contacts (channel, expected_cost) take of each limited resource."""
+    """What contacts (channel, strategy_id, expected_cost) take of each limited resource."""
     used = {BUDGET: float(contacts["expected_cost"].sum()), CONTACTS: float(contacts.height)}
-    return {
-        name: used[name] if name in used else float((contacts["channel"] == name.removeprefix(CHANNEL)).sum())
-        for name in limits
-    }
+    return {name: used[name] if name in used else float(takes(contacts, name).sum()) for name in limits}
+
+
+def takes(options: pl.DataFrame, resource: str) -> pl.Series:
+    """Whether each option takes a place of a channel or of a strategy."""
+    column = "channel" if resource.startswith(CHANNEL) else "strategy_id"
+    return options[column] == resource.removeprefix(CHANNEL).removeprefix(STRATEGY)
 
 
 def with_room_for_draws(limits: Mapping[str, float], *, chosen: pl.DataFrame, drawn: pl.DataFrame) -> dict[str, float]:
@@ -112,6 +119,12 @@ def _allocated(
     """(price per resource, whether each row of `paying` is its user's choice)."""
     if not limits or paying.is_empty():
         return {}, [False] * paying.height
+    found, is_choice = solve(paying, limits, n_users=n_users)
+    return dict(zip(limits, found.prices.tolist(), strict=True)), is_choice.tolist()
+
+
+def solve(paying: pl.DataFrame, limits: Mapping[str, float], *, n_users: int) -> tuple[Allocation, Flags]:
+    """The allocation of options (`row`: the user's place below `n_users`) and which of them are choices."""
     names = paying.select("strategy_id", "channel").unique().sort("strategy_id", "channel").with_row_index("column")
     row = paying["row"].to_numpy()
     column = paying.join(names, on=["strategy_id", "channel"], how="left", maintain_order="left")["column"].to_numpy()
@@ -125,16 +138,17 @@ def _allocated(
             use = np.zeros(shape)
             use[row, column] = paying["expected_cost"].to_numpy()
         elif name != CONTACTS:
-            use = (names["channel"] == name.removeprefix(CHANNEL)).cast(pl.Float64).to_numpy()
+            use = takes(names, name).cast(pl.Float64).to_numpy()
         resources.append(Resource(name, use, limit))
     found = allocate(profit, resources)
     choice = found.choice[row]
-    prices = dict(zip(limits, found.prices.tolist(), strict=True))
-    return prices, ((choice != NOBODY) & (choice == column)).tolist()
+    return found, (choice != NOBODY) & (choice == column)
 
 
 def _charge(prices: dict[str, float]) -> pl.Expr:
     """What an option pays for what it uses."""
-    by_channel = {name.removeprefix(CHANNEL): price for name, price in prices.items() if name.startswith(CHANNEL)}
-    for_channel = pl.col("channel").replace_strict(by_channel, default=0.0, return_dtype=pl.Float64)
-    return pl.col("expected_cost") * prices.get(BUDGET, 0.0) + prices.get(CONTACTS, 0.0) + for_channel
+    places = pl.lit(prices.get(CONTACTS, 0.0))
+    for column, kind in (("channel", CHANNEL), ("strategy_id", STRATEGY)):
+        of_kind = {name.removeprefix(kind): price for name, price in prices.items() if name.startswith(kind)}
+        places = places + pl.col(column).replace_strict(of_kind, default=0.0, return_dtype=pl.Float64)
+    return pl.col("expected_cost") * prices.get(BUDGET, 0.0) + places

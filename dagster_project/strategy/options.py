@@ -5,6 +5,7 @@ from datetime import date
 import numpy as np
 import polars as pl
 
+from dagster_project.strategy.attention import ATTENTION
 from dagster_project.strategy.catalogue import Catalogue, Strategy
 from dagster_project.strategy.eligibility import fits, open_channels
 from dagster_project.strategy.lift import Floats, LiftBelief, uplift
@@ -21,6 +22,10 @@ _SCHEMA = {
     "uplift_high": pl.Float64,
     "uplift_cautious": pl.Float64,
     "evidence_grade": pl.String,
+    "attention": pl.Float64,
+    "fit_content": pl.Float64,
+    "fit_reason": pl.Float64,
+    "max_touches": pl.Int32,
     "expected_cost": pl.Float64,
     "expected_harm": pl.Float64,
     "expected_profit": pl.Float64,
@@ -28,13 +33,24 @@ _SCHEMA = {
 _FIT = "fit."
 
 
-def price_options(cases: pl.DataFrame, *, catalogue: Catalogue, rules: DecisionRules, as_of: date) -> pl.DataFrame:
+def price_options(
+    cases: pl.DataFrame,
+    *,
+    catalogue: Catalogue,
+    rules: DecisionRules,
+    as_of: date,
+    attention: pl.DataFrame | None = None,
+) -> pl.DataFrame:
     """One row per user × fitting strategy × open channel, sorted by user, strategy, channel.
 
     `uplift` is the rise in P(return within the horizon) that the contact is expected to cause by `rules.beliefs`, of
     which `evidence_grade` says what they rest on; eight tenths of the belief lie in `uplift_low` to `uplift_high`.
     A contact must pay by `uplift_cautious`, the `rules.caution` quantile: of many uncertain options the best looks
     better than it is.
+
+    What a contact changes is scaled by `attention` (see `attention.attention`; 1 where nothing is known of it): a
+    message that is not read changes nothing. `max_touches` is the dose of the strategy, half of it for users with no
+    gap of their own: thin data gets less pressure.
 
     expected_profit = uplift_cautious × value × margin − expected_cost − expected_harm. `expected_cost`: all touches
     of the dose, and the offer for all who redeem it, unaided returns included. `expected_harm`: P(opt-out, removal of
@@ -46,7 +62,8 @@ def price_options(cases: pl.DataFrame, *, catalogue: Catalogue, rules: DecisionR
     considered = cases.filter(
         pl.col("is_triggered") & pl.col("silenced_by").is_null() & pl.col("p_return").is_not_null()
     )
-    priced = [_priced(considered, strategy, rules, as_of) for strategy in catalogue.sending]
+    heed = ATTENTION.to_frame() if attention is None else attention
+    priced = [_priced(considered, strategy, rules, as_of, heed) for strategy in catalogue.sending]
     return pl.concat([pl.DataFrame(schema=_SCHEMA), *priced]).sort("user_sk", "strategy_id", "channel")
 
 
@@ -72,7 +89,9 @@ def drawn_options(options: pl.DataFrame, draws: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _priced(considered: pl.DataFrame, strategy: Strategy, rules: DecisionRules, as_of: date) -> pl.DataFrame:
+def _priced(
+    considered: pl.DataFrame, strategy: Strategy, rules: DecisionRules, as_of: date, heed: pl.DataFrame
+) -> pl.DataFrame:
     """The options of one strategy, on each of its channels."""
     # Only what follows is taken along: a copy of every fact for every strategy would be most of the night's memory.
     fitting = considered.filter(fits(strategy, as_of=as_of)).select(
@@ -85,7 +104,11 @@ def _priced(considered: pl.DataFrame, strategy: Strategy, rules: DecisionRules, 
     )
     made = [pl.DataFrame(schema=_SCHEMA)]
     for channel, (is_open, fallback) in open_channels(strategy, rules=rules).items():
+        own = heed.filter(pl.col("channel") == channel).select("user_sk", "attention")
         reached = fitting.filter(is_open).with_columns(fallback.alias("fallback_channel"))
+        reached = reached.join(own, on="user_sk", how="left", maintain_order="left").with_columns(
+            pl.col("attention").fill_null(1.0)
+        )
         lifted = _with_uplift(reached, rules.beliefs.of(strategy, channel=channel), rules.caution)
         made.append(_with_profit(lifted, strategy, channel, rules))
     return pl.concat(made)
@@ -103,17 +126,25 @@ def _stakes(cases: pl.DataFrame, strategy: Strategy, rules: DecisionRules) -> li
     value = pl.col("value_if_returned").fill_null(rules.value_if_unknown) * rules.margin_share
     known = pl.col("fatigue_probability") if "fatigue_probability" in cases.columns else pl.lit(None, dtype=pl.Float64)
     spared = 1 - known.fill_null(rules.harm_if_unknown).clip(0, 1)
-    return [value.alias("worth"), (1 - spared.pow(strategy.dose.max_touches)).alias("harm")]
+    touches = _touches(strategy.dose.max_touches, is_known="n_gaps" in cases.columns)
+    return [value.alias("worth"), touches.alias("max_touches"), (1 - spared.pow(touches)).alias("harm")]
+
+
+def _touches(dose: int, *, is_known: bool) -> pl.Expr:
+    """The dose; half of it, and at least one, for a user of whom not one gap between active days is known."""
+    if not is_known:
+        return pl.lit(dose, dtype=pl.Int32)
+    return pl.when(pl.col("n_gaps") == 0).then(max(1, dose // 2)).otherwise(dose).cast(pl.Int32)
 
 
 def _with_uplift(users: pl.DataFrame, belief: LiftBelief, caution: float) -> pl.DataFrame:
     part_fits: Floats = np.column_stack([users[_FIT + part].to_numpy() for part in belief.parts])
     found = uplift(users["p_return"].to_numpy(), part_fits, belief=belief, caution=caution)
     return users.with_columns(
-        pl.Series("uplift", found.mean),
-        pl.Series("uplift_low", found.low),
-        pl.Series("uplift_high", found.high),
-        pl.Series("uplift_cautious", found.cautious),
+        pl.Series("uplift", found.mean) * pl.col("attention"),
+        pl.Series("uplift_low", found.low) * pl.col("attention"),
+        pl.Series("uplift_high", found.high) * pl.col("attention"),
+        pl.Series("uplift_cautious", found.cautious) * pl.col("attention"),
         pl.lit(belief.grade).alias("evidence_grade"),
     )
 
@@ -121,12 +152,14 @@ def _with_uplift(users: pl.DataFrame, belief: LiftBelief, caution: float) -> pl.
 def _with_profit(users: pl.DataFrame, strategy: Strategy, channel: str, rules: DecisionRules) -> pl.DataFrame:
     offer = strategy.offer
     redeemed = offer.redeem_share * (pl.col("p_return") + pl.col("uplift"))
-    touches = rules.channels[channel].cost * strategy.dose.max_touches
+    touches = rules.channels[channel].cost * pl.col("max_touches")
     gained = pl.col("uplift_cautious") * pl.col("worth")
     return (
         users.with_columns(
             pl.lit(strategy.id).alias("strategy_id"),
             pl.lit(channel).alias("channel"),
+            pl.col(_FIT + CONTENT).alias("fit_content"),
+            pl.col(_FIT + REASON).alias("fit_reason"),
             (touches + offer.cost * redeemed).alias("expected_cost"),
             (pl.col("harm") * pl.col("worth") * rules.reach_worth_share).alias("expected_harm"),
         )

@@ -9,15 +9,19 @@ from dagster_project.compliance.law import Law
 from dagster_project.compliance.packs import LawBook
 from dagster_project.compliance.zones import zone
 from dagster_project.errors import SettingsError
+from dagster_project.strategy.hands import NO_HANDS, Hands
 from dagster_project.strategy.priors import Beliefs
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChannelRules:
-    """`cost` is money per message, `capacity` contacts a night (None: any number), hours local, half-open."""
+    """`cost` is money per message, `capacity` contacts a night and `hourly_capacity` messages in any clock hour
+    (None: any number); hours are local, half-open.
+    """
 
     cost: float
     capacity: int | None = None
+    hourly_capacity: int | None = None
     open_hour: int = 8
     close_hour: int = 21
 
@@ -27,6 +31,12 @@ class ChannelRules:
                 f"channel hours {self.open_hour} to {self.close_hour}",
                 fix="open before close, both within 0 to 24",
             )
+
+    @property
+    def nightly_capacity(self) -> int | None:
+        """Contacts that a night can have at most: its own limit, or what the open hours of a day can carry."""
+        by_hour = None if self.hourly_capacity is None else self.hourly_capacity * (self.close_hour - self.open_hour)
+        return min((one for one in (self.capacity, by_hour) if one is not None), default=None)
 
     def hours(self, quiet: tuple[Window, ...]) -> Hours:
         """When the channel is open and none of the quiet windows is."""
@@ -43,7 +53,8 @@ class DecisionRules:
     `closed_content` names, by strategy and channel, the laws under which its words may not be used.
     `caution` is the quantile of the believed uplift that a contact must pay by. `harm_if_unknown` is the chance that
     one message costs us the way to the user, where the user's own is not known; `reach_worth_share` the part of the
-    profit of a return that is lost with it.
+    profit of a return that is lost with it. `equal_offers_for_all`: offers of one kind are equally deep within a stage
+    for everybody, not only where law asks for it.
     """
 
     salt: str
@@ -64,6 +75,8 @@ class DecisionRules:
     reach_worth_share: float = 0.05
     ready_hour: int = 3
     excluded_stages: frozenset[str] = field(default_factory=frozenset)
+    hands: Hands = NO_HANDS
+    equal_offers_for_all: bool = False
     closed_content: Mapping[tuple[str, str], frozenset[str]] = field(default_factory=dict)
 
     def ready_at(self, as_of: date) -> datetime:

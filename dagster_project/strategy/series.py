@@ -13,6 +13,7 @@ OTHER_STRATEGY_AFTER = 3
 REST_AFTER = 4
 REST_DAYS = 90
 LEAST_DAYS = 2  # never two nights in a row
+GOLDEN = 0.6180339887498949  # the number worst approached by fractions: its multiples fill [0, 1) evenly
 
 CONTACTS = pl.Schema(
     {
@@ -82,30 +83,61 @@ def standings(past: Past, *, catalogue: Catalogue, min_days_between: int) -> pl.
     )
 
 
-def next_options(options: pl.DataFrame, standing: pl.DataFrame, past: Past, *, catalogue: Catalogue) -> pl.DataFrame:
-    """The options that have something new to say, with `step` and `template_id`; order kept.
+def next_options(
+    options: pl.DataFrame,
+    standing: pl.DataFrame,
+    past: Past,
+    *,
+    catalogue: Catalogue,
+    draws: pl.DataFrame | None = None,
+) -> pl.DataFrame:
+    """The options that have something new to say, with `step`, `template_id` and `n_words`; order kept.
 
     No words go to a user twice. Of a running series only the next step is left, if there are words for it. Everything
-    else begins at step 1: a series with its first words, a single message with the first words not used yet. After
-    OTHER_STRATEGY_AFTER unanswered contacts a strategy that was not answered is no option either.
+    else begins at step 1: a series with its first words, a single message with words not used yet. Of several,
+    `n_words` in number, the user's draw (`draws`: user_sk, `draw` in [0, 1)) takes one, each equally likely; without
+    draws the first. After OTHER_STRATEGY_AFTER unanswered contacts a strategy that was not answered is no option
+    either. `max_touches` of an option ends a series.
     """
     known = standing.select("user_sk", "n_unanswered", "series_id", "series_step", "unanswered_ids")
     is_next = (pl.col("strategy_id") == pl.col("series_id")).fill_null(value=False)
     is_stale = (pl.col("n_unanswered") >= OTHER_STRATEGY_AFTER) & pl.col("unanswered_ids").list.contains(
         pl.col("strategy_id")
     )
-    return (
+    worded = (
         options.with_row_index("place")
         .join(known, on="user_sk", how="left")
         .filter(is_next | ~is_stale.fill_null(value=False))
         .with_columns(pl.when(is_next).then("series_step").otherwise(pl.lit(1)).cast(pl.Int32).alias("step"))
+        .filter(pl.col("step") <= pl.col("max_touches"))
         .join(step_words(catalogue), on=["strategy_id", "channel", "step"], how="inner")
         .join(past.contacts, on=["user_sk", "template_id"], how="anti")
         .filter(is_next | ~is_next.any().over("user_sk"))
         .sort("place", "word")
-        .unique(subset="place", keep="first", maintain_order=True)
-        .select(*options.columns, "step", "template_id")
     )
+    at = pl.int_range(pl.len()).over("place")
+    return (
+        worded.with_columns(pl.len().over("place").cast(pl.Int32).alias("n_words"))
+        .with_columns(_drawn_word(worded, draws, past, catalogue))
+        .filter(at == pl.col("drawn"))
+        .select(*options.columns, "step", "template_id", "n_words")
+    )
+
+
+def _drawn_word(worded: pl.DataFrame, draws: pl.DataFrame | None, past: Past, catalogue: Catalogue) -> pl.Series:
+    """Per row the place, among the words left for its option, of those that are drawn."""
+    if draws is None:
+        return pl.Series("drawn", [0] * worded.height, dtype=pl.Int64)
+    before = past.contacts.group_by("user_sk").agg(pl.len().alias("n_before"))
+    rows = (
+        worded.select("user_sk", "strategy_id", "place")
+        .join(draws, on="user_sk", how="left", maintain_order="left")
+        .join(before, on="user_sk", how="left", maintain_order="left")
+    )
+    # One draw a user serves every strategy and every turn: moved on by a step that is nobody's multiple, round 1.
+    turns = _of_strategy({one.id: at for at, one in enumerate(catalogue.sending)}) + pl.col("n_before").fill_null(0)
+    moved = (pl.col("draw").fill_null(0.0) + turns * GOLDEN) % 1
+    return rows.select((moved * pl.len().over("place")).floor().cast(pl.Int64).alias("drawn"))["drawn"]
 
 
 def pauses(standing: pl.DataFrame, options: pl.DataFrame, *, as_of: date) -> pl.DataFrame:

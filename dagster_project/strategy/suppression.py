@@ -5,6 +5,8 @@ from datetime import date, timedelta
 import polars as pl
 
 from dagster_project.strategy.catalogue import Catalogue
+from dagster_project.strategy.holdout import CONTROL
+from dagster_project.strategy.places import AWAITS_APPROVAL
 
 SUPPRESSED = {
     "user_id": pl.String,
@@ -41,8 +43,9 @@ def suppressed_rows(cases: pl.DataFrame, *, catalogue: Catalogue, as_of: date) -
     """`user_id`, `rule_id`, `citation`, `until`, `explanation`: one row per case, sorted by `user_id`.
 
     The first of these that holds is named: an outage of ours, nothing left to say, closed channels, a pause after the
-    last contact, deliberate silence or no fitting strategy (`strategy.none_eligible`), no profit in any, and last the
-    night's capacity and budget. `until` null means until the user decides otherwise, or until the facts change.
+    last contact, deliberate silence or no fitting strategy (`strategy.none_eligible`), a later day that earns more, no
+    profit in any, and last what closes tonight only: capacities, caps, budget, and a strategy that waits for approval.
+    `until` null means until the user decides otherwise, or until the facts change.
     """
     rule = _rule([name for name in cases.columns if name.startswith("rule.")])
     return (
@@ -76,6 +79,8 @@ def _rule(rule_columns: list[str]) -> pl.Expr:
         .then(pl.lit("cap.cool_down"))
         .when(pl.col("expected_profit").is_null())
         .then(pl.lit("strategy.none_eligible"))
+        .when(pl.col("wait_until").is_not_null())
+        .then(pl.lit("strategy.later"))
         .when(pl.col("expected_profit") <= 0)
         .then(pl.lit("strategy.none_profitable"))
         .otherwise(pl.col("gate"))
@@ -94,7 +99,9 @@ def _until(as_of: date) -> pl.Expr:
         .then(pl.col("block_until"))
         .when(pl.col("rule_id") == "cap.cool_down")
         .then(pl.col("cool_until"))
-        .when(pl.col("gate").is_not_null())
+        .when(pl.col("rule_id") == "strategy.later")
+        .then(pl.col("wait_until"))
+        .when(pl.col("gate").is_not_null() & (pl.col("gate") != AWAITS_APPROVAL))
         .then(next_list_on)
     )
 
@@ -109,6 +116,8 @@ def _explanation(catalogue: Catalogue) -> pl.Expr:
     return (
         pl.when(_by_block() | pl.col("is_measurement_gap"))
         .then(rule.replace_strict(_CLOSED_BECAUSE, default="A rule closes every channel that could be used."))
+        .when((rule == "cap.cool_down") & (pl.col("arm") == CONTROL).fill_null(value=False))
+        .then(pl.format("Held out, and in the pause that a message would have brought, until {}.", "cool_until"))
         .when(rule == "cap.cool_down")
         .then(pl.format("Written to lately: the next message may go out from {}.", pl.col("cool_until")))
         .when(rule == "content.all_said")
@@ -124,6 +133,14 @@ def _explanation(catalogue: Catalogue) -> pl.Expr:
         )
         .when(rule == "capacity.channel")
         .then(pl.format("No room left on {} at this rank ({} would earn {}).", "gate_channel", title, profit))
+        .when(rule == "capacity.hour")
+        .then(pl.format("No allowed hour has room left on {} ({} would earn {}).", "gate_channel", title, profit))
+        .when(rule == "strategy.capped")
+        .then(pl.format("{} has reached its limit of tonight (this contact would earn {}).", title, profit))
+        .when(rule == AWAITS_APPROVAL)
+        .then(pl.format("{} by {} would earn {}, and waits for somebody's approval.", title, "channel", profit))
+        .when(rule == "strategy.later")
+        .then(pl.format("{} by {} is expected to earn more from {} on.", title, "channel", "wait_until"))
         .when(rule == "budget.night")
         .then(pl.format("Below the end of tonight's budget ({} by {} would earn {}).", title, "channel", profit))
         .when(silence.is_not_null())

@@ -2,9 +2,7 @@
 
 from dagster_project.lake.table_doc import table_doc
 
-EXPORTED = table_doc(
-    "strategy.exported",
-    """
+EXPORTED_TEXT = """
 One row per user to contact: with what, on which channel, when, and what it is expected to bring.
 
 grain: user_sk
@@ -31,12 +29,14 @@ columns:
   send_at: the user's local time with its offset
   hour_basis: user (the likeliest hour of strategy.send_hours that is open) or strategy (its own hour)
   step: of the series; 1 for a strategy of one message
+  max_touches (messages): of the dose at most; half of it for a user of whom little is known
   template_id: the words
   consent_basis: on what the permission rests
   law: the packs of rules that bind the user
   offer_basis: why the offer is the same for everybody, where law asks for that; else null
-""",
-)
+"""
+
+EXPORTED = table_doc("strategy.exported", EXPORTED_TEXT)
 
 SEND_HOURS = table_doc(
     "strategy.send_hours",
@@ -59,6 +59,14 @@ columns:
 Own hours, smoothed round the clock and shrunk to everybody's; hours soon after a message of ours count by how evenly
 we write. A forecast of activity: that a message at that hour causes a return is not shown.
 """,
+)
+
+AWAITING = table_doc(
+    "strategy.awaiting",
+    EXPORTED_TEXT.replace(
+        "One row per user to contact: with what, on which channel, when, and what it is expected to bring.",
+        "One row per user whose contact waits for somebody's approval of its strategy: what would have gone out.",
+    ),
 )
 
 HOLDOUT = table_doc(
@@ -100,7 +108,7 @@ One row per limit of the night, and one for the profit: what was used, and what 
 grain: resource
 tests: not_null resource, limit, used; unique resource; shadow_price >= 0
 columns:
-  resource: budget (money), contacts, channel.<name> (contacts on it), profit (money)
+  resource: budget (money), contacts, channel.<name> (contacts on it), strategy.<id> (contacts of it), profit (money)
   limit: from the settings; of the profit, what no allocation could have exceeded
   used: by tonight's contacts; of the profit, what they are expected to bring
   shadow_price (currency): what one more unit of the resource would earn; null for the profit
@@ -110,17 +118,102 @@ were drawn and not chosen: they are most of what is missing to the bound.
 """,
 )
 
+CURVE = table_doc(
+    "strategy.budget_curve",
+    """
+One row per budget that the night might have had: what the best list within it would spend, reach and earn.
+
+grain: budget
+tests: not_null budget, spent, n_contacts, expected_profit; unique budget; shadow_price >= 0
+columns:
+  share_of_tonight: of what tonight's contacts are expected to cost
+  budget (currency): that it could spend
+  spent (currency): that it would
+  n_contacts (contacts): that it would make
+  expected_profit (currency): that they are expected to bring
+  shadow_price (currency): what one more unit of money would earn
+
+All other limits stay. Those held out have no part in it, and explorers their best option.
+""",
+)
+
+HANDS = table_doc(
+    "strategy.hands",
+    """
+One row per strategy and setting by which people decided about it: on how many users tonight, and what it did.
+
+grain: strategy_id, hand
+tests: not_null strategy_id, hand, n_users, effect; unique strategy_id, hand
+columns:
+  strategy_id: which
+  hand: switched off, pinned, capped, waits for approval or holds out
+  n_users (users): tonight
+  effect: in a sentence
+""",
+)
+
+CONSIDERED = table_doc(
+    "strategy.considered",
+    """
+One row per churned user and option considered, the best five: what each was expected to earn.
+
+grain: user_sk, place
+tests: not_null user_sk, place, strategy_id, channel, expected_profit; unique user_sk, place
+columns:
+  user_sk: the user's key inside the store
+  place: 1 is the most profitable
+  strategy_id: what would be done
+  channel: where
+  uplift: what the contact is expected to add to the chance of a return
+  uplift_cautious: the quantile of the belief by which the contact must pay
+  attention: how much the user heeds the channel against the others on it; 1 is usual
+  expected_cost (currency): of all touches of the dose, and the offer
+  expected_harm (currency): P(opt-out, removal of the app or complaint) times what the way to the user is worth
+  expected_profit (currency): value of the cautious uplift, less cost and harm
+""",
+)
+
+GATED = table_doc(
+    "strategy.gated",
+    """
+One row per churned user: where the decision ended, and every gate before it.
+
+grain: user_sk
+tests:
+  not_null user_sk, user_id, outcome, arm; unique user_sk;
+  outcome in ('exported', 'holdout', 'suppressed', 'waiting')
+columns:
+  user_sk: the user's key inside the store
+  user_id: the user's own id
+  outcome: exported, holdout, suppressed or waiting (for approval)
+  arm: treat, control or explore, drawn before all else
+  own_arm: treat or control in the experiment of the strategy itself; null without one
+  closed_channels: channel=rule of every configured channel that a rule closes, separated by commas
+  block_rule: the strongest of these rules
+  block_until (date): first day on which it ends; null if only the user or the facts can end it
+  silenced_by: the strategy of deliberate silence that fits; null if none
+  cool_until (date): end of the pause after earlier contacts; null if over
+  wait_until (date): the day on which contact is expected to earn more; null if tonight
+  n_options (options): that fit, are open and have something new to say
+  strategy_id: the option that is theirs at the night's prices, or was their best
+  channel: of that option
+  expected_profit (currency): of that option
+  gate: what closed tonight only: capacity, cap, budget or a missing approval; null if nothing did
+  value_tier: low, middle or high by thirds of the churned; unknown without a value
+""",
+)
+
 ASSIGNMENTS = table_doc(
     "strategy.assignments",
     """
-One row per user and night: the arm that the hash gave and the strategy with it. The ledger of all experiments.
+One row per user, night and experiment: the arm that the hash gave and the strategy with it. The ledger.
 
 grain: user_id, experiment_id
 tests: not_null user_id, experiment_id, arm, assigned_at, as_of; unique user_id, experiment_id
 columns:
   user_id: the user's own id
-  experiment_id: the experiment
-  arm: treat, control or explore
+  experiment_id: global_holdout, strategy.<id> (its own controls) or words.<id> (templates against each other)
+  arm: treat, control or explore; in an experiment of words the template, or control
   assigned_at (UTC): when
   propensity (0 to 1): chance of that arm with that strategy
   strategy_id: what the arm gets, or would have got
@@ -128,6 +221,17 @@ columns:
   as_of (date): the night
   step: of the series; null in nights before steps were noted
   template_id: the words that the arm gets, or would have got; null in nights before words were noted
+  is_contacted: whether a contact went on the list; null in nights before it was noted: all but control
+  is_churned: by the primary definition; false for users who are still here
+  stage: on the night
+  reason: why the user left, as judged on the night
+  value_tier: low, middle or high by thirds of the night's users; unknown without a value
+  p_return (0 to 1): chance to be back within the horizon without contact, as predicted on the night
+  value_if_returned (currency): as expected on the night
+  expected_cost (currency): of the contact
+  uplift: what the contact was believed to add
+  fit_content (-1 to 1): how far the content fitted the user
+  fit_reason (-1 to 1): how far the strategy answered the reason
 
 A night is added once and never taken away; running the newest night again replaces that night alone. A backfill
 writes nothing: a backtest treats nobody.

@@ -11,6 +11,7 @@ from dagster_project.compliance.hours import Hours, has_open_hour, minutes_open,
 from dagster_project.compliance.zones import Place, place, zone
 from dagster_project.strategy.catalogue import Catalogue
 from dagster_project.strategy.holdout import hash_draws
+from dagster_project.strategy.hourly import within_hourly_limits
 from dagster_project.strategy.rules import DecisionRules
 
 _WHERE = ["timezone", "country", "channel", "quiet_start", "quiet_end"]
@@ -28,7 +29,9 @@ def send_times(contacts: pl.DataFrame, *, catalogue: Catalogue, rules: DecisionR
 
     `contacts` have `timezone`, `country`, `strategy_id`, `channel`, `quiet_start`, `quiet_end` (minutes, or null). If
     they have `user_id`, each user gets a minute of that hour by hash, as far as the rules leave it open: a list that
-    goes out at once is a burst to the provider.
+    goes out at once is a burst to the provider. Where a channel has an `hourly_capacity`, those for whom an hour has no
+    room left go to the nearest allowed hour that has; of those who want the same, the first in the order of
+    `expected_profit` (if there), then of rows, stay.
 
     Raises:
         SettingsError: the business time zone does not exist.
@@ -45,7 +48,9 @@ def send_times(contacts: pl.DataFrame, *, catalogue: Catalogue, rules: DecisionR
         pl.Series("send_at", [at for at, _ in moments], dtype=pl.String),
         pl.Series("minutes", [minutes for _, minutes in moments], dtype=pl.Int64),
     )
-    return _spread(placed.join(timed, on=key, how="left", maintain_order="left"), rules)
+    dated = placed.join(timed, on=key, how="left", maintain_order="left")
+    limits = {name: one.hourly_capacity for name, one in rules.channels.items() if one.hourly_capacity is not None}
+    return _spread(within_hourly_limits(dated, limits=limits, settled=settled, ready_at=ready_at), rules)
 
 
 def without_hours(points: pl.DataFrame, *, rules: DecisionRules, as_of: date) -> pl.DataFrame:

@@ -3,9 +3,15 @@
 Who may be written to at all, and with what, is decided elsewhere.
 """
 
+from dataclasses import dataclass
+from datetime import date
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+
+from dagster_project.strategy.catalogue import Catalogue
+from dagster_project.strategy.rules import DecisionRules
 
 Floats = NDArray[np.float64]
 
@@ -14,6 +20,46 @@ DAYS = (0, 3, 7, 14, 21, 28)
 # A wait must promise a twentieth of tonight's profit more: curves are forecasts, and a user drifts away meanwhile.
 LEAST_GAIN = 0.05
 _P_FLOOR = 1e-6
+WAITS_UNTIL = pl.Schema({"user_sk": pl.Int64(), "wait_until": pl.Date()})
+
+
+@dataclass(frozen=True)
+class ReturnCurves:
+    """`curves`: user_sk, day (after the night), p_returned (chance to be back by then without contact)."""
+
+    curves: pl.DataFrame
+    horizon_days: int
+
+
+def waits(
+    cases: pl.DataFrame, known: ReturnCurves | None, *, catalogue: Catalogue, rules: DecisionRules, as_of: date
+) -> pl.DataFrame:
+    """`user_sk`, `wait_until` of users whose best option earns more on a later day. Sorted by user_sk.
+
+    `cases` hold each user's best option. Nobody waits longer than the last of DAYS after churning, so that a curve
+    which keeps promising a better day cannot put a user off for ever.
+    """
+    if known is None or cases.is_empty():
+        return WAITS_UNTIL.to_frame()
+    silence = {one.id: one.trigger.max_days_silent for one in catalogue.sending}
+    redeemed = {one.id: one.offer.cost * one.offer.redeem_share for one in catalogue.sending}
+    longest = pl.col("strategy_id").replace_strict(silence, default=None, return_dtype=pl.Int64)
+    of_offer = pl.col("strategy_id").replace_strict(redeemed, default=0.0, return_dtype=pl.Float64)
+    since = (pl.lit(as_of) - pl.col("churned_on")).dt.total_days()
+    cost = pl.col("expected_cost") - of_offer * (pl.col("p_return") + pl.col("uplift"))
+    contacts = cases.filter(pl.col("expected_profit").is_not_null() & pl.col("churned_on").is_not_null()).select(
+        "user_sk",
+        "p_return",
+        pl.col("uplift_cautious").alias("uplift"),
+        (pl.col("value_if_returned").fill_null(rules.value_if_unknown) * rules.margin_share).alias("value"),
+        (cost + pl.col("expected_harm")).alias("contact_cost"),
+        of_offer.alias("return_cost"),
+        pl.min_horizontal(longest - pl.col("days_silent"), DAYS[-1] - since).clip(0).alias("window_days"),
+    )
+    best = best_waits(contacts, known.curves, horizon_days=known.horizon_days)
+    return best.filter((pl.col("wait_days") > 0) & (pl.col("profit") > 0)).select(
+        "user_sk", (pl.lit(as_of) + pl.duration(days=pl.col("wait_days") + 1)).cast(pl.Date).alias("wait_until")
+    )
 
 
 def best_waits(contacts: pl.DataFrame, curves: pl.DataFrame, *, horizon_days: int) -> pl.DataFrame:

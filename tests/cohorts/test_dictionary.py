@@ -3,6 +3,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from dagster_project.cohorts.decisions import DECISIONS
 from dagster_project.cohorts.destinations import Destination
 from dagster_project.cohorts.dictionary import DICTIONARY, data_dictionary
 from dagster_project.cohorts.export import CsvForm, exact_text, write_csv
@@ -12,7 +13,9 @@ LISTS = {
     "cohorts": pl.Schema(COHORTS),
     "holdout": pl.Schema({"user_id": pl.String, "experiment_id": pl.String, "arm": pl.String}),
     "suppressed": pl.Schema({"user_id": pl.String, "until": pl.Date}),
+    "awaiting_approval": pl.Schema(COHORTS),
 }
+WHOLE = {"users": pl.Schema(USERS), "decisions": DECISIONS}
 GOOGLE = Destination(
     name="google",
     channels=("email",),
@@ -25,7 +28,7 @@ GOOGLE = Destination(
 
 
 def _dictionary(form: CsvForm = CsvForm(), destinations: tuple[Destination, ...] = ()) -> pl.DataFrame:  # noqa: B008
-    return data_dictionary(LISTS, users=pl.Schema(USERS), form=form, destinations=destinations)
+    return data_dictionary(LISTS, whole=WHOLE, form=form, destinations=destinations)
 
 
 def test_every_column_of_every_file_is_told() -> None:
@@ -39,7 +42,10 @@ def test_every_column_of_every_file_is_told() -> None:
         "holdout.parquet": ["user_id", "experiment_id", "arm"],
         "suppressed.csv": ["user_id", "until"],
         "suppressed.parquet": ["user_id", "until"],
+        "awaiting_approval.csv": list(COHORTS),
+        "awaiting_approval.parquet": list(COHORTS),
         "users.parquet": list(USERS),
+        "decisions.parquet": list(DECISIONS),
         "destinations/google.csv": ["Email", "expected_profit"],
     }
     assert told["meaning"].null_count() == 0

@@ -48,6 +48,7 @@ EXPORTED = pl.DataFrame(
         "n_options": [7, 4, 3],
         "propensity": [0.85, 0.0125, 0.85],
         "send_at": ["2026-06-02T18:00:00+08:00"] * 3,
+        "max_touches": [1, 1, 1],
         "template_id": ["price_save_letter", "explore_note", "whats_new_note"],
         "consent_basis": ["opt_in", None, None],
         "offer_basis": pl.Series([None, None, None], dtype=pl.String),

@@ -8,7 +8,7 @@ import polars as pl
 
 from dagster_project.lake.warehouse import Shelf, publish_warehouse
 from dagster_project.project import Project
-from dagster_project.strategy.assignment import ASSIGNMENTS
+from dagster_project.strategy.ledger import ASSIGNMENTS
 from dagster_project.strategy.tables import ASSIGNMENTS as DOC
 
 SETTINGS = """\

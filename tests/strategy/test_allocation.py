@@ -3,11 +3,13 @@ from dataclasses import replace
 import polars as pl
 
 from dagster_project.strategy.allocation import gates
+from dagster_project.strategy.hands import Hands
 from dagster_project.strategy.rules import ChannelRules, DecisionRules
 
 
 def _contenders(*rows: tuple[str, float, bool]) -> pl.DataFrame:
-    return pl.DataFrame(rows, schema=["channel", "expected_cost", "is_held_out"], orient="row")
+    made = pl.DataFrame(rows, schema=["channel", "expected_cost", "is_held_out"], orient="row")
+    return made.with_columns(pl.lit("whats_new").alias("strategy_id"))
 
 
 def test_without_limits_everyone_fits(rules: DecisionRules) -> None:
@@ -42,6 +44,24 @@ def test_the_held_out_use_nothing_up_but_stand_before_the_same_gate(rules: Decis
     limited = replace(rules, max_contacts=1)
     contenders = _contenders(("email", 0.0, True), ("email", 0.0, False), ("email", 0.0, True), ("email", 0.0, False))
     assert gates(contenders, rules=limited).to_list() == [None, None, "budget.night", "budget.night"]
+
+
+def test_a_strategys_own_limit_ends_at_its_rank_and_takes_nothing_from_the_budget(rules: DecisionRules) -> None:
+    limited = replace(rules, hands=Hands(max_contacts={"concierge": 1}), max_contacts=2)
+    contenders = _contenders(*[("email", 0.0, False)] * 4).with_columns(
+        strategy_id=pl.Series(["concierge", "concierge", "sunset", "sunset"])
+    )
+    assert gates(contenders, rules=limited).to_list() == [None, "strategy.capped", None, "budget.night"]
+
+
+def test_a_channel_carries_no_more_than_its_hours_can(rules: DecisionRules) -> None:
+    narrow = ChannelRules(cost=0, hourly_capacity=1, open_hour=9, close_hour=11)
+    contenders = _contenders(*[("email", 0.0, False)] * 3)
+    assert gates(contenders, rules=replace(rules, channels={"email": narrow})).to_list() == [
+        None,
+        None,
+        "capacity.channel",
+    ]
 
 
 def test_nobody_is_no_trouble(rules: DecisionRules) -> None:

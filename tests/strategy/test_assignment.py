@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dagster_project.compliance.packs import shipped_law_book
-from dagster_project.strategy.assignment import Decisions, decide
+from dagster_project.strategy.assignment import Decisions, Known, decide
 from dagster_project.strategy.catalogue import Catalogue, load_catalogue
 from dagster_project.strategy.priors import Beliefs, load_priors
 from dagster_project.strategy.rules import ChannelRules, DecisionRules
@@ -97,6 +97,17 @@ def test_everyone_held_out_is_in_the_holdout_with_what_they_would_have_had(night
             "as_of": AS_OF,
             "step": 1,
             "template_id": "price_save_letter",
+            "is_contacted": False,
+            "is_churned": None,
+            "stage": "churned_early",
+            "reason": None,
+            "value_tier": "low",
+            "p_return": 0.2,
+            "value_if_returned": 180.0,
+            "expected_cost": pytest.approx(0.409, abs=1e-3),
+            "uplift": pytest.approx(0.0337, abs=1e-4),
+            "fit_content": 0.0,
+            "fit_reason": 0.0,
         }
     ]
 
@@ -192,7 +203,7 @@ def test_a_user_with_known_hours_is_written_to_then_and_others_at_the_strategys(
     everyone = candidates({"timezone": "Europe/Berlin"}, {"timezone": "Europe/Berlin"})
 
     told = decide(
-        everyone, contact_points(), catalogue=catalogue, rules=rules, as_of=AS_OF, send_hours=send_hours
+        everyone, contact_points(), catalogue=catalogue, rules=rules, as_of=AS_OF, known=Known(send_hours=send_hours)
     ).exported
 
     assert told.select("hour_basis", pl.col("send_at").str.slice(11, 2)).rows() == [("strategy", "18"), ("user", "09")]

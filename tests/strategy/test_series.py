@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dagster_project.strategy.assignment import ASSIGNMENTS
 from dagster_project.strategy.catalogue import Catalogue, load_catalogue
-from dagster_project.strategy.ledger import contacts
+from dagster_project.strategy.ledger import ASSIGNMENTS, contacts, listed_contacts
 from dagster_project.strategy.series import (
     ANSWERS,
     CONTACTS,
@@ -46,9 +45,8 @@ def past(*rows: tuple[int, str, int], answered: int | None = None, channel: str 
 
 
 def options(*strategies: str, channel: str = "email") -> pl.DataFrame:
-    return pl.DataFrame(
-        [(1, one, channel) for one in strategies], schema=["user_sk", "strategy_id", "channel"], orient="row"
-    )
+    rows = [(1, one, channel, CATALOGUE.by_id[one].dose.max_touches) for one in strategies]
+    return pl.DataFrame(rows, schema=["user_sk", "strategy_id", "channel", "max_touches"], orient="row")
 
 
 def tonight(
@@ -175,6 +173,7 @@ def test_words_of_a_series_stand_in_the_order_of_the_file_and_single_messages_ma
 
 
 def test_the_ledger_tells_contacts_and_fills_in_what_old_nights_did_not_note() -> None:
+    """The held out rest as if they had been written to, so that both arms come up as often."""
     users = pl.DataFrame({"user_sk": [7, 8], "user_id": ["a", "b"]})
     ledger = pl.DataFrame(
         [
@@ -201,4 +200,6 @@ def test_the_ledger_tells_contacts_and_fills_in_what_old_nights_did_not_note() -
     assert made.rows() == [
         (7, on, SERIES, "email", 1, "escalating_three_1"),
         (7, on, SERIES, "email", 2, "x"),
+        (8, on, SERIES, "email", 1, "escalating_three_1"),
     ]
+    assert listed_contacts(ledger, users).select("user_sk").unique().to_series().to_list() == [7]

@@ -1,12 +1,16 @@
 """Waits from return curves: who comes anyway is left alone for now, who drifts away is written to at once."""
 
+from datetime import date, timedelta
+
 import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dagster_project.strategy.waiting import DAYS, best_waits
+from dagster_project.strategy.catalogue import Catalogue
+from dagster_project.strategy.rules import DecisionRules
+from dagster_project.strategy.waiting import DAYS, ReturnCurves, best_waits, waits
 
 H = 28
 CURVE_DAYS = (7, 14, 28, 56)
@@ -101,3 +105,33 @@ def test_waits_are_days_of_the_list_within_the_window_and_gain_what_they_must(
     assert set(made["wait_days"]) <= {day for day in DAYS if day <= window}
     waiting = made.filter(pl.col("wait_days") > 0)
     assert (waiting["profit"] > waiting["profit_now"]).all()
+
+
+def test_a_user_who_is_coming_anyway_waits_and_is_told_until_when(catalogue: Catalogue, rules: DecisionRules) -> None:
+    as_of = date(2026, 6, 1)
+    usual = {
+        "p_return": p_of(SOON),
+        "uplift": 0.01,
+        "uplift_cautious": 0.01,
+        "value_if_returned": 2.0,
+        "strategy_id": "guided_restart",
+        "days_silent": 31,
+        "expected_cost": 0.009,
+        "expected_harm": 0.0,
+        "expected_profit": 0.001,
+    }
+    cases = pl.DataFrame(
+        [
+            {"user_sk": 1, "churned_on": as_of, **usual},
+            {"user_sk": 2, "churned_on": as_of - timedelta(days=40), **usual},
+            {"user_sk": 3, "churned_on": as_of, **usual, "strategy_id": None, "expected_profit": None},
+        ]
+    )
+    curves = pl.concat([SOON.with_columns(user_sk=pl.lit(sk, dtype=pl.Int64)) for sk in (1, 2, 3)])
+
+    made = waits(cases, ReturnCurves(curves, horizon_days=H), catalogue=catalogue, rules=rules, as_of=as_of)
+
+    # The second has waited long enough, and the third has nothing to wait for.
+    assert made["user_sk"].to_list() == [1]
+    assert made["wait_until"].item() > as_of + timedelta(days=1)
+    assert waits(cases, None, catalogue=catalogue, rules=rules, as_of=as_of).is_empty()

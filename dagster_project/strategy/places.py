@@ -1,0 +1,100 @@
+"""Who gets a place of the night: the market, the arms, the gates in rank order, and what becomes of each user.
+
+Prices are the market's, draws the holdout's; here they meet. What an option is worth is decided in `options`.
+"""
+
+import polars as pl
+
+from dagster_project.strategy.allocation import gates
+from dagster_project.strategy.holdout import CONTROL, EXPLORE, hash_draws, own_controls
+from dagster_project.strategy.market import Market, clear_market, night_limits, with_room_for_draws
+from dagster_project.strategy.options import drawn_options
+from dagster_project.strategy.rules import DecisionRules
+
+EXPORT, HOLD, WAIT, SUPPRESS = "exported", "holdout", "waiting", "suppressed"
+AWAITS_APPROVAL = "strategy.awaits_approval"
+
+
+def clear_night(options: pl.DataFrame, passed: pl.DataFrame, *, rules: DecisionRules) -> Market:
+    """The night's market, with room for the held out, who use nothing up, and for what exploring costs.
+
+    `passed`: those who may have a place, with `arm`.
+    """
+    scale = passed.height / max(passed.filter(pl.col("arm") != CONTROL).height, 1)
+    limits = {name: limit * scale for name, limit in night_limits(rules).items()}
+    market = clear_market(options, passed, limits=limits)
+    served = market.chosen.filter("is_allocated").join(passed.select("user_sk", "arm"), on="user_sk", how="left")
+    explorers = served.filter(pl.col("arm") == EXPLORE).sort("user_id")
+    if explorers.is_empty():
+        return market
+    drawn = explored(explorers, options, rules)
+    return clear_market(options, passed, limits=with_room_for_draws(limits, chosen=explorers, drawn=drawn))
+
+
+def with_choice(cases: pl.DataFrame, market: Market) -> pl.DataFrame:
+    """The cases, those in the market with the option that is theirs at its prices instead of their best."""
+    theirs = market.chosen.drop("user_id").with_columns(pl.lit(value=True).alias("is_in_market"))
+    swapped = [name for name in theirs.columns if name in cases.columns and name != "user_sk"]
+    joined = cases.join(theirs, on="user_sk", how="left", suffix=".theirs", maintain_order="left")
+    in_market = pl.when("is_in_market")
+    return joined.with_columns(
+        in_market.then(pl.col(f"{name}.theirs")).otherwise(pl.col(name)).alias(name) for name in swapped
+    ).select(cases.columns)
+
+
+def contenders(cases: pl.DataFrame, options: pl.DataFrame, market: Market, rules: DecisionRules) -> pl.DataFrame:
+    """Those in the market, best first, with the channel, strategy and cost to come, and who uses up nothing of it."""
+    who = cases.select("user_sk", "arm", "person_key")
+    arms = market.chosen.join(who, on="user_sk", how="left", maintain_order="left")
+    drawn = explored(arms, options, rules).select(
+        "user_sk", pl.col("strategy_id", "channel", "expected_cost").name.suffix(".drawn")
+    )
+    own = own_controls(arms, salt=rules.salt, shares=rules.hands.control_shares)
+    contending = arms.with_columns(own.alias("own_arm")).join(drawn, on="user_sk", how="left", maintain_order="left")
+    to_come = [pl.coalesce(f"{name}.drawn", name).alias(name) for name in ("strategy_id", "channel", "expected_cost")]
+    return (
+        contending.select("user_sk", "arm", "own_arm", *to_come)
+        .with_columns(
+            pl.col("strategy_id").is_in(sorted(rules.hands.waiting)).alias("waits"),
+        )
+        .with_columns(
+            (
+                (pl.col("arm") == CONTROL) | (pl.col("own_arm") == CONTROL).fill_null(value=False) | pl.col("waits")
+            ).alias("is_held_out")
+        )
+    )
+
+
+def explored(cases: pl.DataFrame, options: pl.DataFrame, rules: DecisionRules) -> pl.DataFrame:
+    """The option that is drawn for each explorer of `cases` (user_sk, user_id, arm)."""
+    explorers = cases.filter(pl.col("arm") == EXPLORE)
+    # A stream of its own: the draw that made the arm must not also choose the strategy.
+    draws = hash_draws(explorers["user_id"], salt=f"{rules.salt}/explore").alias("draw")
+    return drawn_options(options, explorers.select("user_sk").with_columns(draws))
+
+
+def with_outcome(cases: pl.DataFrame, contending: pl.DataFrame, rules: DecisionRules) -> pl.DataFrame:
+    """The cases with `outcome` (EXPORT, HOLD, WAIT or SUPPRESS), the `gate` that stopped them, `gate_channel`, and
+    `own_arm`: theirs in the experiment of their strategy, if it has one.
+    """
+    gated = contending.select(
+        "user_sk",
+        "own_arm",
+        "waits",
+        gates(contending, rules=rules),
+        pl.col("channel").alias("gate_channel"),
+        pl.lit(value=True).alias("contends"),
+    )
+    outcome = (
+        pl.when(pl.col("contends").is_null() | pl.col("gate").is_not_null())
+        .then(pl.lit(SUPPRESS))
+        .when("waits")
+        .then(pl.lit(WAIT))
+        .when((pl.col("arm") == CONTROL) | (pl.col("own_arm") == CONTROL).fill_null(value=False))
+        .then(pl.lit(HOLD))
+        .otherwise(pl.lit(EXPORT))
+    )
+    waiting = pl.when(pl.col("waits") & pl.col("gate").is_null()).then(pl.lit(AWAITS_APPROVAL))
+    return cases.join(gated, on="user_sk", how="left", maintain_order="left").with_columns(
+        outcome.alias("outcome"), pl.coalesce("gate", waiting).alias("gate")
+    )
