@@ -1,5 +1,6 @@
 """Whether a message may and can go to each user."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import dagster as dg
@@ -7,11 +8,15 @@ import polars as pl
 
 from dagster_project.defs.frame_tables import frame_asset
 from dagster_project.lake.table_doc import Documented
+from dagster_project.lifecycle.tables import STAGES
 from dagster_project.project import Project
+from dagster_project.reach.caps import Cap
 from dagster_project.reach.contact_points import ContactFacts, contact_points
 from dagster_project.reach.endpoints import endpoints
 from dagster_project.reach.failures import failure_codes
+from dagster_project.reach.saturation import costing_caps
 from dagster_project.reach.tables import CONTACT_POINTS, ENDPOINTS, FAILURE_CODES
+from dagster_project.reach.trust_tables import SATURATION
 from dagster_project.strategy.ledger import listed_contacts
 
 CAP_DAYS = 31  # no cap looks back further
@@ -19,8 +24,19 @@ CAP_DAYS = 31  # no cap looks back further
 
 def make_contact_points(project: Project, as_of: date) -> pl.DataFrame:
     """Law, wishes, caps and delivery as the night knows them; a table that is not mapped is None, not empty."""
-    users = project.read("marts.users", as_of=as_of)
-    return contact_points(users, contact_facts(project, users, as_of), rules=project.gate_rules(as_of))
+    stages = project.read(STAGES.table, as_of=as_of).select("user_sk", "stage")
+    users = project.read("marts.users", as_of=as_of).join(stages, on="user_sk", how="left", maintain_order="left")
+    rules = project.gate_rules(as_of)
+    rules = replace(rules, caps=(*rules.caps, *stage_caps(project.read(SATURATION.table, as_of=as_of))))
+    return contact_points(users, contact_facts(project, users, as_of), rules=rules)
+
+
+def stage_caps(saturation: pl.DataFrame) -> list[Cap]:
+    """The caps that the curves of pressure and response ask for."""
+    return [
+        Cap(rule_id="cap.stage", max_messages=most, hours=24 * days, stages=frozenset({stage}))
+        for stage, days, most in costing_caps(saturation).iter_rows()
+    ]
 
 
 def contact_facts(project: Project, users: pl.DataFrame, as_of: date) -> ContactFacts:
@@ -81,6 +97,8 @@ def reach() -> dg.Definitions:
         "marts.recent_sends",
         "marts.channel_complaints",
         ENDPOINTS,
+        STAGES,
+        SATURATION,
     ]
     known = ["marts.users", "staging.consents", *states, "marts.user_sightings"]
     return dg.Definitions(

@@ -26,7 +26,7 @@ WEEK_HOURS = 168
 class Cap:
     """At most `max_messages` in any `hours` that follow one another, over `channels` together (None: all).
 
-    `laws` are the laws under which it holds; None: all of them.
+    `laws` are the laws under which it holds, `stages` those of the users whom it protects; None: all of them.
     """
 
     rule_id: str
@@ -35,6 +35,7 @@ class Cap:
     channels: frozenset[str] | None = None
     citation: str | None = None
     laws: frozenset[str] | None = None
+    stages: frozenset[str] | None = None
 
 
 def counted_sends(sends: pl.DataFrame | None, listed: pl.DataFrame | None, *, exempt: frozenset[str]) -> pl.DataFrame:
@@ -62,7 +63,7 @@ def capped_points(
     """One row per user × channel where one more message at `at` (UTC, naive) would break a cap, as `CAPPED`.
 
     `cap_until` is the first day on which it would not; null where no message is allowed at all. Of several caps the
-    one that lasts longest is named. `users` has `user_sk` and `law`.
+    one that lasts longest is named. `users` has `user_sk`, `law` and, where a cap names stages, `stage`.
     """
     found = [_capped(sends, users, cap, channels, at) for cap in caps]
     return _longest(pl.concat([CAPPED.to_frame(), *found]))
@@ -93,6 +94,7 @@ def own_limits(sends: pl.DataFrame, choices: pl.DataFrame, *, at: datetime) -> p
 
 def _capped(sends: pl.DataFrame, users: pl.DataFrame, cap: Cap, channels: Sequence[str], at: datetime) -> pl.DataFrame:
     bound = users if cap.laws is None else users.filter(pl.col("law").is_in(sorted(cap.laws)))
+    bound = bound if cap.stages is None else bound.filter(pl.col("stage").is_in(sorted(cap.stages)))
     covered = [channel for channel in channels if cap.channels is None or channel in cap.channels]
     points = pl.DataFrame({"channel": covered}, schema={"channel": pl.String})
     if cap.max_messages == 0:

@@ -35,6 +35,7 @@ RULES: tuple[tuple[str, str], ...] = (
     ("cap.law", "capped"),
     ("cap.week", "capped"),
     ("cap.day", "capped"),
+    ("cap.stage", "capped"),
     ("hours.none", "suppressed"),
     ("reach.dead", "dead"),
 )
@@ -99,7 +100,7 @@ def contact_points(users: pl.DataFrame, facts: ContactFacts, *, rules: GateRules
     null where only the user can open it, or where nothing but the facts can. A user × channel without a row is
     unknown and may be used. Where a consents table exists every user has a row for each of the channels. A complaint
     or a request for deletion, in feedback or about a message, stops all of them, for good. Only `users` are looked
-    at (`user_sk`, `user_id`; `country` and `birth_on` where known); ids unknown there are left out.
+    at (`user_sk`, `user_id`; `country`, `birth_on` and `stage` where known); ids unknown there are left out.
 
     The caller sees to it that no fact is dated after `as_of`: a row that breaks it would reach the answer.
     """
@@ -143,10 +144,11 @@ def settings_and_pack_caps(rules: GateRules, laws: Sequence[Law]) -> list[Cap]:
 
 
 def _bound(users: pl.DataFrame, book: LawBook) -> pl.DataFrame:
-    """user_sk, user_id, law, birth_on, adult_on (first day of the age that the law asks; null: not known)."""
+    """user_sk, user_id, stage, law, birth_on, adult_on (first day of the age that the law asks; null: not known)."""
     countries = pl.col("country") if "country" in users.columns else pl.lit(None, dtype=pl.String).alias("country")
     born = pl.col("birth_on") if "birth_on" in users.columns else pl.lit(None, dtype=pl.Date).alias("birth_on")
-    who = users.select("user_sk", "user_id", countries, born)
+    stage = pl.col("stage") if "stage" in users.columns else pl.lit(None, dtype=pl.String).alias("stage")
+    who = users.select("user_sk", "user_id", countries, born, stage)
     laws = book.laws(who["country"])
     keyed = pl.DataFrame(
         {"country": list(laws), "law": [law.key for law in laws.values()]},

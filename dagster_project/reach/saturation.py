@@ -125,6 +125,32 @@ def max_per_week(saturation: pl.DataFrame) -> pl.DataFrame:
     return weekly.select("stage", "max_per_week").unique().sort("stage")
 
 
+def costing_caps(saturation: pl.DataFrame) -> pl.DataFrame:
+    """stage, window_days, max_messages: how many messages a window may hold before one more is shown to cost.
+
+    Only where the curve says so, its interval below nought: an undecided curve caps nobody, the settings do. A stage
+    whose own curve cannot tell has the cap of all stages together. Sorted.
+    """
+    known = (
+        saturation.group_by("window_days", "stage")
+        .agg(pl.col("starts_costing_at").first())
+        .join(
+            saturation.filter(pl.col("stage") == ALL_STAGES)
+            .select("window_days", pl.col("starts_costing_at").alias("of_all"))
+            .unique(),
+            on="window_days",
+            how="left",
+        )
+    )
+    cap = pl.max_horizontal(pl.coalesce("starts_costing_at", "of_all") - 1, pl.lit(LEAST_PER_WEEK))
+    return (
+        known.filter(pl.col("stage") != ALL_STAGES)
+        .filter(pl.coalesce("starts_costing_at", "of_all").is_not_null())
+        .select("stage", pl.col("window_days").cast(pl.Int64), cap.cast(pl.Int64).alias("max_messages"))
+        .sort("stage", "window_days")
+    )
+
+
 def _count(weeks: pl.DataFrame, choices: SaturationChoices) -> _Counts:
     top = int(weeks["n_messages"].quantile(TOP_SHARE, interpolation="higher") or 0)
     top = max(1, min(top, choices.most_messages))

@@ -31,6 +31,7 @@ _CLOSED_BECAUSE = {
     "cap.law": "Got as many messages as the rules allow in the time.",
     "cap.week": "Got as many messages as the settings allow in seven days.",
     "cap.day": "Got as many messages as the settings allow in a day.",
+    "cap.stage": "Got as many messages as users of this stage bear before one more is shown to cost.",
     "hours.none": "No hour is left that the channel, the law and the user all allow.",
     GAP: "Fell silent when our own records did: an outage, not a decision of the user.",
     "consent.unclear": "The consent record has a status that we do not know, so it is not taken for consent.",

@@ -99,3 +99,10 @@ def test_one_more_message_never_breaks_a_cap_and_is_allowed_again_from_until_on(
 def test_a_contact_planned_after_the_lists_are_out_counts_as_well(hours_ahead: int) -> None:
     cap = Cap(rule_id="cap.day", max_messages=1, hours=24)
     assert {row[0] for row in _capped(_sends((1, "email", -hours_ahead)), cap)} == {1}
+
+
+def test_a_cap_of_a_stage_protects_only_users_in_it() -> None:
+    cap = Cap(rule_id="cap.stage", max_messages=1, hours=168, stages=frozenset({"lost"}))
+    users = USERS.with_columns(stage=pl.Series(["lost", "dormant"]))
+    made = capped_points(_sends((1, "email", 1), (2, "email", 1)), users, caps=[cap], channels=["email"], at=AT)
+    assert made.select("user_sk", "cap_rule").rows() == [(1, "cap.stage")]

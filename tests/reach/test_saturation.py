@@ -9,6 +9,7 @@ import pytest
 from dagster_project.reach.saturation import (
     SATURATION_SCHEMA,
     SaturationChoices,
+    costing_caps,
     fit_saturation,
     max_per_week,
 )
@@ -152,3 +153,18 @@ def test_a_month_of_messages_is_turned_into_weeks() -> None:
     assert stage_row(table, "dormant")["max_per_week"] <= 2
     assert max_per_week(table).is_empty()
     assert max_per_week(fit_saturation(weeks, choices=CHOICES))["stage"].to_list() == ["all", "dormant"]
+
+
+def test_only_a_curve_that_is_shown_to_cost_caps_and_a_thin_stage_has_the_cap_of_all() -> None:
+    costly = weeks_of(40_000, per_message=0.6, per_square=-0.12)
+    thin = weeks_of(40, per_message=0.0, per_square=0.0, stage="lost")
+    saturation = fit_saturation(pl.concat([costly, thin]), choices=CHOICES)
+    caps = {stage: most for stage, _, most in costing_caps(saturation).iter_rows()}
+    own = stage_row(saturation, "dormant")["starts_costing_at"]
+    of_all = stage_row(saturation, "all")["starts_costing_at"]
+    assert isinstance(own, int)
+    assert isinstance(of_all, int)
+    assert caps == {"dormant": own - 1, "lost": of_all - 1}
+
+    undecided = fit_saturation(weeks_of(400, per_message=0.0, per_square=0.0), choices=CHOICES)
+    assert costing_caps(undecided).is_empty()
