@@ -1,3 +1,4 @@
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from dagster_project.compliance.packs import shipped_law_book
 from dagster_project.strategy.assignment import Decisions, Known, decide
 from dagster_project.strategy.catalogue import Catalogue, load_catalogue
+from dagster_project.strategy.hands import Hands
 from dagster_project.strategy.priors import Beliefs, load_priors
 from dagster_project.strategy.rules import ChannelRules, DecisionRules
 from dagster_project.strategy.series import ANSWERS, CONTACTS, NO_PAST, Past
@@ -283,6 +285,14 @@ _USER = st.fixed_dictionaries(
     }
 )
 _LIMIT = st.none() | st.integers(0, 4)
+_ANY_STRATEGY = st.sampled_from(sorted(one.id for one in load_catalogue().sending))
+_HANDS = st.builds(
+    Hands,
+    pinned=st.lists(_ANY_STRATEGY, max_size=2, unique=True).map(tuple),
+    max_contacts=st.dictionaries(_ANY_STRATEGY, st.integers(1, 3), max_size=3),
+    waiting=st.frozensets(_ANY_STRATEGY, max_size=2),
+    control_shares=st.dictionaries(_ANY_STRATEGY, st.floats(0.1, 0.9), max_size=3),
+)
 
 
 def _world(users: list[dict[str, Any]], points: Frame, candidates: Frame) -> tuple[pl.DataFrame, pl.DataFrame, Past]:
@@ -306,6 +316,8 @@ def _world(users: list[dict[str, Any]], points: Frame, candidates: Frame) -> tup
     budget=st.none() | st.floats(0, 5),
     shares=st.sampled_from([(0.0, 0.0), (0.3, 0.3), (0.1, 0.9)]),
     salt=st.sampled_from(["a", "b", "c"]),
+    hourly=st.none() | st.integers(1, 2),
+    hands=_HANDS,
 )
 def test_every_churned_user_ends_in_exactly_one_place_and_no_limit_is_broken(
     users: list[dict[str, Any]],
@@ -314,6 +326,8 @@ def test_every_churned_user_ends_in_exactly_one_place_and_no_limit_is_broken(
     budget: float | None,
     shares: tuple[float, float],
     salt: str,
+    hourly: int | None,
+    hands: Hands,
     candidates: Frame,
     contact_points: Frame,
     catalogue: Catalogue,
@@ -322,7 +336,9 @@ def test_every_churned_user_ends_in_exactly_one_place_and_no_limit_is_broken(
     rules = DecisionRules(
         salt=salt,
         channels={
-            "email": ChannelRules(cost=0.3, capacity=email_capacity, open_hour=9, close_hour=18),
+            "email": ChannelRules(
+                cost=0.3, capacity=email_capacity, hourly_capacity=hourly, open_hour=9, close_hour=18
+            ),
             "push": ChannelRules(cost=0.1),
         },
         margin_share=0.5,
@@ -333,12 +349,23 @@ def test_every_churned_user_ends_in_exactly_one_place_and_no_limit_is_broken(
         explore_share=shares[1],
         budget_per_night=budget,
         max_contacts=max_contacts,
+        hands=hands,
     )
     told = decide(everyone, closed, catalogue=catalogue, rules=rules, as_of=AS_OF, past=past)
 
     placed = [*told.exported["user_id"], *told.holdout["user_id"], *told.suppressed["user_id"]]
     assert sorted(placed) == sorted(everyone.filter("is_churned")["user_id"])
-    assert sorted(told.assignments["user_id"]) == sorted([*told.exported["user_id"], *told.holdout["user_id"]])
+    of_all = told.assignments.filter(pl.col("experiment_id") == rules.experiment_id)
+    assert sorted(of_all["user_id"]) == sorted([*told.exported["user_id"], *told.holdout["user_id"]])
+    assert set(told.awaiting["user_id"]) <= set(told.suppressed["user_id"])
+    assert not set(told.exported["strategy_id"]) & hands.waiting
+    for strategy_id, most in hands.max_contacts.items():
+        assert (told.exported["strategy_id"] == strategy_id).sum() <= most
+    hours = Counter(
+        datetime.fromisoformat(at).astimezone(UTC).replace(minute=0)
+        for at in told.exported.filter(pl.col("channel") == "email")["send_at"]
+    )
+    assert max(hours.values(), default=0) <= (hourly or len(everyone))
 
     sent = told.exported.join(everyone.select("user_sk", "days_silent", "stage"), on="user_sk")
     assert set(sent["arm"]) <= {"treat", "explore"}
