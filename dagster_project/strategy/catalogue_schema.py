@@ -6,7 +6,8 @@
 import json
 from pathlib import Path
 
-from dagster_project.strategy.catalogue import SLOTS, Strategy
+from dagster_project.strategy.model import Strategy
+from dagster_project.strategy.words import SLOTS
 
 SCHEMA_PATH = Path(__file__).parents[2] / "docs" / "strategies.schema.json"
 
@@ -15,7 +16,7 @@ def schema_text() -> str:
     """The schema as it must stand in `docs/strategies.schema.json`; `x-slots` lists the template slots."""
     schema = Strategy.model_json_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    schema["x-slots"] = dict(SLOTS)
+    schema["x-slots"] = {name: slot.says for name, slot in SLOTS.items()}
     return json.dumps(schema, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
