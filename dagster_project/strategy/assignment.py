@@ -7,7 +7,7 @@ import polars as pl
 
 from dagster_project.strategy.allocation import gates
 from dagster_project.strategy.catalogue import Catalogue
-from dagster_project.strategy.eligibility import churned_cases
+from dagster_project.strategy.eligibility import cases_of
 from dagster_project.strategy.holdout import assign_arms, hash_draws
 from dagster_project.strategy.market import Market, clear_market, market_report, night_limits, with_room_for_draws
 from dagster_project.strategy.options import best_options, drawn_options, price_options
@@ -105,7 +105,7 @@ def decide(
     The explore arm then gets one of the user's options at random, whatever it is priced at; its `propensity`,
     like every other, is the chance before the draw of this arm with this strategy.
     """
-    cases = churned_cases(candidates, contact_points, catalogue=catalogue, rules=rules, as_of=as_of)
+    cases = cases_of(candidates, contact_points, catalogue=catalogue, rules=rules, as_of=as_of)
     standing = standings(past, catalogue=catalogue, min_days_between=rules.min_days_between)
     priced = price_options(cases, catalogue=catalogue, rules=rules, as_of=as_of)
     options = next_options(priced, standing, past, catalogue=catalogue)
