@@ -5,6 +5,7 @@ import pytest
 
 from dagster_project.errors import CatalogueError
 from dagster_project.strategy.catalogue import LOCALES, Catalogue, load_catalogue
+from dagster_project.strategy.catalogue_docs import PAGE, with_tables
 from dagster_project.strategy.catalogue_schema import SCHEMA_PATH, schema_text
 
 from .builders import VALID, swapped
@@ -103,6 +104,18 @@ def test_the_schema_file_is_in_step_with_the_models() -> None:
     assert SCHEMA_PATH.read_text(encoding="utf-8") == schema_text(), (
         "run: python -m dagster_project.strategy.catalogue_schema"
     )
+
+
+def test_the_tables_of_the_page_are_in_step_with_the_catalogue() -> None:
+    if not PAGE.exists():
+        pytest.skip("docs/ is not part of an installed package")
+    page = PAGE.read_text(encoding="utf-8")
+    assert page == with_tables(page), "run: python -m dagster_project.strategy.catalogue_schema"
+
+
+def test_a_page_without_the_place_of_a_table_is_refused() -> None:
+    with pytest.raises(ValueError, match="no place for the table 'strategies'"):
+        with_tables("# Strategies\n")
 
 
 def test_an_unknown_key_is_named_with_its_file(refusal: Refusal) -> None:
