@@ -1,4 +1,7 @@
-"""The night's decision: every churned user is written to, held out, or left alone for a stated reason."""
+"""The night's decision: every churned user is written to, held out, or left alone for a stated reason.
+
+Users who are still here are written to where a strategy of early warning fits them, and passed over otherwise.
+"""
 
 from dataclasses import dataclass
 from datetime import date
@@ -7,7 +10,7 @@ import polars as pl
 
 from dagster_project.strategy.budget_curve import budget_curve
 from dagster_project.strategy.catalogue import Catalogue
-from dagster_project.strategy.eligibility import churned_cases
+from dagster_project.strategy.eligibility import cases_of
 from dagster_project.strategy.hands import hand_report, pinned_options
 from dagster_project.strategy.holdout import CONTROL, EXPLORE, TREAT, assign_arms, hash_draws
 from dagster_project.strategy.ledger import assigned, night_rows, propensity
@@ -126,6 +129,7 @@ NOTHING_MORE = Known()
 class Decisions:
     """The churned users of one night, each in exactly one of `exported`, `holdout` and `suppressed`.
 
+    Users who are still here may be in the first two, never in the third.
     `awaiting` are contacts that would be in `exported`, had somebody approved their strategy; until then their users
     are in `suppressed`. `assignments` are the ledger rows of the exported and the held out. A held-out row names the
     strategy and channel that it would have had; its arm says that nothing was sent. `considered`: each user's best
@@ -158,7 +162,7 @@ def decide(
 ) -> Decisions:
     """Who is written to the day after `as_of`, with what, and who is not and why.
 
-    `candidates` are users joined with their stage and scores (rows that are not churned are passed over).
+    `candidates` are users joined with their stage and scores (see `eligibility.cases_of` for whom it takes).
     `past` tells of earlier contacts and answers.
 
     Arms are drawn before anything is allocated. Closed channels, pauses, waits and the profit test come next and are
@@ -167,7 +171,7 @@ def decide(
     The explore arm then gets one of the user's options at random, whatever it is priced at; its `propensity`,
     like every other, is the chance before the draw of this arm with this strategy.
     """
-    cases = churned_cases(candidates, contact_points, catalogue=catalogue, rules=rules, as_of=as_of)
+    cases = cases_of(candidates, contact_points, catalogue=catalogue, rules=rules, as_of=as_of)
     arms = assign_arms(cases, salt=rules.salt, control_share=rules.control_share, explore_share=rules.explore_share)
     cases = cases.join(arms.drop("user_id"), on="user_sk", how="left", maintain_order="left")
     standing = standings(past, catalogue=catalogue, min_days_between=rules.min_days_between)
@@ -195,7 +199,8 @@ def decide(
     timed = timed.filter(pl.col("send_at").is_not_null())
     exported, awaiting = timed.filter(pl.col("outcome") == EXPORT), timed.filter(pl.col("outcome") == WAIT)
     held_out = cases.filter(pl.col("outcome") == HOLD)
-    suppressed = cases.filter(pl.col("outcome").is_in([SUPPRESS, WAIT]))
+    lapsed = cases.filter(pl.col("is_churned") | pl.col("is_measurement_gap"))
+    suppressed = lapsed.filter(pl.col("outcome").is_in([SUPPRESS, WAIT]))
     own = held_out.filter(pl.col("arm") != CONTROL)
     return Decisions(
         exported=exported.select(list(EXPORTED)),

@@ -1,321 +1,201 @@
-"""The strategy catalogue: its form, its rules, and the loader of its TOML files. One strategy a file.
+"""The strategy catalogue of a night: the shipped files, those of an industry, and a company's own, as one.
 
-Which strategy a user gets is decided in `assignment`; nothing here looks at a user.
+Which strategy a user gets is decided in `assignment`; nothing here looks at a user. The form of a file is `model`'s.
 """
 
-import tomllib
-from collections.abc import Mapping
-from functools import cached_property
-from graphlib import CycleError, TopologicalSorter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from string import Formatter
-from typing import Annotated, Any, Literal, Self, get_args
-
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from dagster_project.errors import CatalogueError
+from dagster_project.strategy.catalogue_files import StrategyFault, StrategyFile, read_folder
+from dagster_project.strategy.exclusions import by_precedence, circles, conflicts
+from dagster_project.strategy.forms import known_channels
+from dagster_project.strategy.industries import for_industry, load_industry
+from dagster_project.strategy.model import Catalogue, Prior, Strategy, Trigger
+from dagster_project.strategy.words import LOCALES, SLOTS, Locale, Template, slots_with_data
 
-Stage = Literal[
-    "prospect",
-    "new",
-    "onboarding_stalled",
-    "growing",
-    "active",
-    "cooling",
-    "at_risk",
-    "dormant",
-    "churned_early",
-    "churned_mid",
-    "churned_late",
-    "lost",
-    "reactivated_trial",
-    "reactivated_sustained",
-    "relapsed",
+__all__ = [
+    "COMMERCE",
+    "LOCALES",
+    "SLOTS",
+    "Catalogue",
+    "CatalogueSource",
+    "Locale",
+    "Prior",
+    "Strategy",
+    "StrategyFault",
+    "Template",
+    "Trigger",
+    "by_precedence",
+    "conflicts",
+    "load_catalogue",
+    "slots_with_data",
+    "strategies_without_data",
+    "usable_catalogue",
 ]
-Locale = Literal["en", "zh"]
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
 
-LOCALES: tuple[Locale, ...] = get_args(Locale)
-
-SLOTS: Mapping[str, str] = {
-    "first_name": "the user's first name, or the sender's neutral form of address",
-    "brand": "the sender's public name",
-    "link": "address of the one next step",
-    "unsubscribe_link": "address that ends messages of this kind in one step",
-    "favourite_category": "the category that the user chose most often",
-    "season": "the season or holiday, in words",
-    "offer": "the offer in words, with its currency",
-    "offer_ends_on": "last day of the offer, in the user's date form",
-    "points": "number of points",
-    "contact_person": "name of the person who writes",
-    "plain_link": "address where the choice is shown that does not rest on the user's traits",
-    "ad_label": "广告 or AD where law asks for that mark, else nothing",
-}
-
-_OWN_PLACE = {"cta": "link", "opt_out": "unsubscribe_link"}
-_ONLY_PLACE = {"alternative": "plain_link", "subject": "ad_label"}
+SHIPPED = Path(__file__).with_name("catalogue")
+COMMERCE = "commerce"
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+@dataclass(frozen=True, kw_only=True)
+class CatalogueSource:
+    """Where a catalogue comes from.
 
-
-class Trigger(_Part):
-    """Whom the strategy is for: every bound that is set must hold; a user whose value is unknown fails it."""
-
-    stages: Annotated[tuple[Stage, ...], Field(min_length=1, strict=False)]
-    min_days_silent: Annotated[int, Field(ge=0)] | None = None
-    max_days_silent: Annotated[int, Field(ge=0)] | None = None
-    min_value_if_returned: Annotated[float, Field(ge=0)] | None = None
-    min_p_return: Share | None = None
-    max_p_return: Share | None = None
-
-    @model_validator(mode="after")
-    def _bounds_are_in_order(self) -> Self:
-        for low, high in (("min_days_silent", "max_days_silent"), ("min_p_return", "max_p_return")):
-            bottom, top = getattr(self, low), getattr(self, high)
-            if bottom is not None and top is not None and bottom > top:
-                raise ValueError(f"{low} {bottom} is above {high} {top}")
-        return self
-
-
-class Timing(_Part):
-    """`send_hour` is in the user's own time zone; nothing is sent before `days_after_churn` have passed."""
-
-    send_hour: Annotated[int, Field(ge=0, le=23)]
-    days_after_churn: Annotated[int, Field(ge=0)] = 0
-
-
-class Dose(_Part):
-    """At most `max_touches` messages, `days_between` apart, ended by `stop_rule`; 0 touches is silence."""
-
-    max_touches: Annotated[int, Field(ge=0)]
-    days_between: Annotated[int, Field(ge=1)]
-    stop_rule: Text
-
-
-class Offer(_Part):
-    """`cost` is money per redemption; `redeem_share` is P(redeem | return), unaided returns included.
-
-    `equal_basis` says by which rule, the same for everybody, the offer is given; needed where law forbids that an
-    offer hangs on a prediction about the user and the trigger asks for one.
+    `folder` holds a company's own files, which add to the shipped ones or replace those of the same id. `industry`
+    leaves shipped ones out but for those `kept`, and changes their words. `channels` are names of the settings that
+    a strategy may use beside those of `channels.toml`.
     """
 
-    kind: Literal["none", "discount", "points", "trial"]
-    cost: Annotated[Finite, Field(ge=0)] = 0.0
-    redeem_share: Share = 0.0
-    equal_basis: Text | None = None
-
-    @model_validator(mode="after")
-    def _no_offer_costs_nothing(self) -> Self:
-        if self.kind == "none" and (self.cost or self.redeem_share):
-            raise ValueError("kind 'none' with a cost or a redeem_share above zero")
-        return self
+    folder: Path | None = None
+    industry: str = COMMERCE
+    kept: frozenset[str] = frozenset()
+    channels: frozenset[str] = frozenset()
 
 
-class Prior(_Part):
-    """Believed lift on P(return) in log-odds, before any outcome of our own is known."""
-
-    tau_low: Finite
-    tau: Finite
-    tau_high: Finite
-    source: Text
-
-    @model_validator(mode="after")
-    def _interval_holds_the_middle(self) -> Self:
-        if not self.tau_low <= self.tau <= self.tau_high:
-            raise ValueError("tau_low <= tau <= tau_high does not hold")
-        return self
-
-
-class Message(_Part):
-    """The words in one language. `cta` is the one next step; `opt_out` and `why_sent` are always shown.
-
-    `alternative` leads to a choice that does not rest on the user's traits, where a law asks for one.
-    """
-
-    subject: Text | None = None
-    body: Text
-    cta: Text
-    opt_out: Text
-    why_sent: Text
-    alternative: Text | None = None
-
-    @model_validator(mode="after")
-    def _slots_are_known_and_in_place(self) -> Self:
-        for part, text in self.model_dump(exclude_none=True).items():
-            used = _slots(part, text)
-            for slot in used:
-                if slot not in SLOTS:
-                    raise ValueError(f"unknown slot {{{slot}}} in {part}; slots are {', '.join(sorted(SLOTS))}")
-            for home, slot in _OWN_PLACE.items():
-                if used.count(slot) != (part == home):
-                    raise ValueError(f"{part} must hold {{{slot}}} {'once' if part == home else 'nowhere'}")
-            for home, slot in _ONLY_PLACE.items():
-                if used.count(slot) > (part == home):
-                    raise ValueError(f"{part} must not hold {{{slot}}}; it belongs into {home}, once")
-        return self
-
-
-class Template(_Part):
-    """One message for some channels, in every language of `LOCALES`."""
-
-    template_id: Name
-    channels: Annotated[tuple[Name, ...], Field(min_length=1, strict=False)]
-    en: Message
-    zh: Message
-
-    def text(self, locale: Locale) -> Message:
-        """The words in `locale`."""
-        return self.en if locale == "en" else self.zh
-
-
-class Strategy(_Part):
-    """Channel × message × offer × timing × dose, with what triggers it and what it is believed to cause.
-
-    `never_with` names strategies that this one makes way for; it is written on one side only. `content` names the
-    categories (of events, in any case) that the message is about; none if it is about nothing in particular.
-    """
-
-    id: Name
-    title: Text
-    description: Text
-    why_chosen: Text
-    channels: Annotated[tuple[Name, ...], Field(strict=False)]
-    never_with: Annotated[tuple[Name, ...], Field(strict=False)] = ()
-    content: Annotated[tuple[Text, ...], Field(strict=False)] = ()
-    trigger: Trigger
-    timing: Timing
-    dose: Dose
-    offer: Offer
-    prior: Prior
-    templates: Annotated[tuple[Template, ...], Field(strict=False)] = ()
-
-    @property
-    def is_silent(self) -> bool:
-        """True for deliberate silence: nothing is ever sent."""
-        return not self.channels
-
-    @property
-    def is_unequal(self) -> bool:
-        """True where who gets the offer hangs on a prediction about the user, and no equal basis is stated."""
-        trigger = self.trigger
-        bounds = (trigger.min_value_if_returned, trigger.min_p_return, trigger.max_p_return)
-        return self.offer.kind != "none" and self.offer.equal_basis is None and any(one is not None for one in bounds)
-
-    @model_validator(mode="after")
-    def _every_channel_has_words(self) -> Self:
-        written = {channel for template in self.templates for channel in template.channels}
-        for channel in self.channels:
-            if channel not in written:
-                raise ValueError(f"missing template for channel '{channel}'")
-        if self.is_silent != (self.dose.max_touches == 0):
-            raise ValueError("dose.max_touches must be 0 exactly when channels is empty")
-        return self
-
-
-class Catalogue(_Part):
-    """All strategies, in the order of their ids."""
-
-    strategies: tuple[Strategy, ...]
-
-    @cached_property
-    def by_id(self) -> dict[str, Strategy]:
-        """Strategies by their id."""
-        return {strategy.id: strategy for strategy in self.strategies}
-
-    @property
-    def sending(self) -> tuple[Strategy, ...]:
-        """Strategies that send something."""
-        return tuple(strategy for strategy in self.strategies if not strategy.is_silent)
-
-    @property
-    def silent(self) -> tuple[Strategy, ...]:
-        """Strategies of deliberate silence."""
-        return tuple(strategy for strategy in self.strategies if strategy.is_silent)
-
-
-def load_catalogue(folder: Path | None = None) -> Catalogue:
-    """Every `*.toml` of `folder` (default: the set that comes with the package) as one checked catalogue.
+def load_catalogue(
+    folder: Path | None = None,
+    *,
+    industry: str = COMMERCE,
+    kept: Collection[str] = (),
+    channels: Collection[str] = (),
+) -> Catalogue:
+    """The catalogue, whole or not at all; the arguments are told in `CatalogueSource`.
 
     Raises:
-        CatalogueError: a file that is no TOML, an unknown or missing key or language, an unknown slot or
-            stage, a channel without a template, a message without opt-out, an id used twice, and a
-            `never_with` that names no strategy or runs in a circle. It names file, key and fix.
+        CatalogueError: in one error everything that is wrong, with file and line: a file that is no TOML, an unknown
+            or missing key or language, an unknown slot, stage, reason, evidence, occasion or channel, a channel
+            without a template, a form that a channel cannot carry, a message that is too long for it or without
+            opt-out, an id used twice, and a `never_with` that names no strategy or runs in a circle.
     """
-    folder = folder or Path(__file__).parent / "catalogue"
-    paths = sorted(folder.glob("*.toml"))
-    if not paths:
-        raise CatalogueError(f"{folder}: no strategy files (*.toml)", fix="name a folder that holds some")
-    found: dict[str, tuple[Path, Strategy]] = {}
-    for path in paths:
-        strategy = _read(path)
-        if strategy.id in found:
-            first = found[strategy.id][0].name
-            raise CatalogueError(
-                f"{path.name}: id: '{strategy.id}' is already used in {first}",
-                fix="give each strategy its own id",
-            )
-        found[strategy.id] = (path, strategy)
-    _check_exclusions(found)
-    return Catalogue(strategies=tuple(found[key][1] for key in sorted(found)))
-
-
-def _read(path: Path) -> Strategy:
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise CatalogueError(f"{path.name}: not readable as TOML: {error}", fix="mend the file's syntax") from error
-    try:
-        return Strategy.model_validate(content)
-    except ValidationError as error:
-        raise _as_catalogue_error(path, error) from error
-
-
-def _as_catalogue_error(path: Path, error: ValidationError) -> CatalogueError:
-    first: Any = error.errors(include_url=False)[0]
-    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
-    key = key or "strategy"
-    match first["type"]:
-        case "extra_forbidden":
-            return CatalogueError(f"{path.name}: {key}: unknown key", fix="remove it or correct its spelling")
-        case "missing":
-            what = "missing locale" if key.rsplit(".", 1)[-1] in LOCALES else "missing key"
-            return CatalogueError(f"{path.name}: {key}: {what}", fix=f"add {key} to the file")
-    said = first["msg"].removeprefix("Value error, ")
-    value = first["input"] if isinstance(first["input"], str | int | float) else None
-    shown = f" (got {value!r})" if value is not None else ""
-    return CatalogueError(f"{path.name}: {key}: {said}{shown}", fix=f"correct {key}; see docs/strategies.schema.json")
-
-
-def _check_exclusions(found: Mapping[str, tuple[Path, Strategy]]) -> None:
-    for path, strategy in found.values():
-        for other in strategy.never_with:
-            if other not in found:
-                raise CatalogueError(
-                    f"{path.name}: never_with: unknown strategy '{other}'",
-                    fix=f"one of {', '.join(sorted(found))}",
-                )
-    graph = {key: strategy.never_with for key, (_, strategy) in found.items()}
-    try:
-        TopologicalSorter(graph).prepare()
-    except CycleError as error:
-        circle = " -> ".join(sorted(set(error.args[1])))
-        path = found[min(error.args[1])][0]
+    source = CatalogueSource(folder=folder, industry=industry, kept=frozenset(kept), channels=frozenset(channels))
+    catalogue, faults = _collected(source)
+    if faults:
         raise CatalogueError(
-            f"{path.name}: never_with: runs in a circle ({circle})",
+            "\n".join(fault.sentence for fault in faults), fix="\n       ".join(fault.fix for fault in faults)
+        )
+    return catalogue
+
+
+def usable_catalogue(
+    source: CatalogueSource, *, available_slots: Collection[str] | None = None
+) -> tuple[Catalogue, tuple[StrategyFault, ...]]:
+    """What of the catalogue a night can use, and what sits out and why: a broken file does not stop the others.
+
+    Without one of `available_slots` (None: all have data) a template is left out, and a strategy that has then no
+    words for any channel.
+
+    Raises:
+        CatalogueError: the folder has no strategy files, or the industry does not exist.
+    """
+    catalogue, faults = _collected(source)
+    if available_slots is None:
+        return catalogue, faults
+    usable, unfilled = [], list(faults)
+    for strategy in catalogue.strategies:
+        left = _with_data(strategy, available_slots)
+        if left is not None:
+            usable.append(left)
+        if left != strategy:
+            unfilled.append(_without_data(strategy, available_slots, sits_out=left is None))
+    return Catalogue(strategies=tuple(usable)), tuple(unfilled)
+
+
+def strategies_without_data(catalogue: Catalogue, *, available_slots: Collection[str]) -> Mapping[str, frozenset[str]]:
+    """The strategies that have no words left for any channel without the other slots, with the slots they miss."""
+    return {
+        one.id: frozenset().union(*(template.slots_without(available_slots) for template in one.templates))
+        for one in catalogue.sending
+        if _with_data(one, available_slots) is None
+    }
+
+
+def _collected(source: CatalogueSource) -> tuple[Catalogue, tuple[StrategyFault, ...]]:
+    shipped = read_folder(SHIPPED)
+    own = {} if source.folder is None else read_folder(source.folder)
+    files = {**shipped, **own}
+    faults = [fault for file in files.values() for fault in file.faults]
+    faults += _exclusion_faults(files)
+    faults += _channel_faults(files, known=source.channels | set(known_channels()))
+    broken = {fault.strategy_id for fault in faults}
+    of_industry = for_industry(
+        {key: file.strategy for key, file in shipped.items() if file.strategy},
+        load_industry(source.industry),
+        kept=source.kept,
+    )
+    mine = {key: file.strategy for key, file in own.items() if file.strategy}
+    found = {key: one for key, one in {**of_industry, **mine}.items() if key not in broken}
+    return Catalogue(strategies=tuple(found[key] for key in sorted(found))), tuple(sorted(faults))
+
+
+def _exclusion_faults(files: Mapping[str, StrategyFile]) -> list[StrategyFault]:
+    known = {file.strategy_id for file in files.values()}
+    never_with = {key: file.strategy.never_with for key, file in files.items() if file.strategy}
+    unknown = [
+        files[key].fault("never_with", f"unknown strategy '{other}'", fix=f"one of {', '.join(sorted(known))}")
+        for key, others in never_with.items()
+        for other in others
+        if other not in known
+    ]
+    turning = [
+        files[key].fault(
+            "never_with",
+            f"runs in a circle ({' -> '.join(circle)})",
             fix="write each exclusion on one side only",
-        ) from error
+        )
+        for circle in circles(never_with)
+        for key in circle
+    ]
+    return unknown + turning
 
 
-def _slots(part: str, text: str) -> list[str]:
-    try:
-        fields = [(name, spec, turned) for _, name, spec, turned in Formatter().parse(text) if name is not None]
-    except ValueError as error:
-        raise ValueError(f"braces in {part} do not pair up: {error}") from error
-    if any(spec or turned for _, spec, turned in fields):
-        raise ValueError(f"a slot in {part} carries a format; write the bare name in braces")
-    return [name for name, _, _ in fields]
+def _channel_faults(files: Mapping[str, StrategyFile], *, known: Collection[str]) -> list[StrategyFault]:
+    return [
+        file.fault(
+            "channels" if place is None else f"templates[{place}].channels",
+            f"unknown channel '{channel}'",
+            fix=f"one of {', '.join(sorted(known))}, or a channel of the settings",
+            at=("channels",) if place is None else ("templates", place, "channels"),
+        )
+        for file in files.values()
+        if file.strategy
+        for place, channels in [
+            (None, file.strategy.channels),
+            *((place, template.channels) for place, template in enumerate(file.strategy.templates)),
+        ]
+        for channel in channels
+        if channel not in known
+    ]
+
+
+def _with_data(strategy: Strategy, available_slots: Collection[str]) -> Strategy | None:
+    """The strategy without templates that cannot be filled; None if it has then nothing to say anywhere.
+
+    A series keeps a channel only if none of its words there is missing: no step is left out.
+    """
+    filled = [template for template in strategy.templates if not template.slots_without(available_slots)]
+    if len(filled) == len(strategy.templates):
+        return strategy
+    is_series = strategy.dose.max_touches > 1
+    needed = strategy.templates if is_series else filled
+    channels = tuple(
+        channel
+        for channel in strategy.channels
+        if (there := [template for template in needed if channel in template.channels])
+        and all(template in filled for template in there)
+    )
+    return strategy.model_copy(update={"channels": channels, "templates": tuple(filled)}) if channels else None
+
+
+def _without_data(strategy: Strategy, available_slots: Collection[str], *, sits_out: bool) -> StrategyFault:
+    missing = {slot for one in strategy.templates for slot in one.slots_without(available_slots)}
+    unfilled = [one.template_id for one in strategy.templates if one.slots_without(available_slots)]
+    columns = sorted({SLOTS[slot].data or slot for slot in missing})
+    return StrategyFault(
+        strategy.id,
+        strategy.id,
+        f"no data for {', '.join(f'{{{slot}}}' for slot in sorted(missing))}: {', '.join(unfilled)} left out",
+        f"map {' and '.join(columns)}, or switch the strategy off",
+        sits_out=sits_out,
+    )

@@ -1,24 +1,23 @@
-"""Who may be considered at all: churned users, their open channels, and the triggers that fit them."""
+"""Who may be considered at all: churned users and those about to be, and the triggers that fit them."""
 
-from collections.abc import Mapping
 from datetime import date, timedelta
 
 import polars as pl
 
-from dagster_project.reach.contact_points import RULE_ORDER
 from dagster_project.reasons.vocabulary import REASONS
-from dagster_project.strategy.catalogue import Catalogue, Strategy
-from dagster_project.strategy.rules import ChannelRules, DecisionRules
-from dagster_project.strategy.timing import without_hours
+from dagster_project.strategy.catalogue import Catalogue, Strategy, by_precedence
+from dagster_project.strategy.closures import with_channels
+from dagster_project.strategy.evidence import column_of
+from dagster_project.strategy.rules import DecisionRules
 
 # Only these, lest fifty columns of a user be copied by every join on the way.
-_FACTS = ["user_sk", "user_id", "stage", "days_silent", "churned_on", "p_return", "value_if_returned"]
+_FACTS = ["user_sk", "user_id", "stage", "is_churned", "days_silent", "churned_on", "p_return", "value_if_returned"]
 _OPTIONAL_FACTS = ("timezone", "country", "person_key")
 # Said of some users by tables that need not be there; `options` takes what it finds.
 PRICED_BY = ("fatigue_probability", "categories", *(f"p_{reason}" for reason in REASONS))
 
 
-def churned_cases(
+def cases_of(
     candidates: pl.DataFrame,
     contact_points: pl.DataFrame,
     *,
@@ -26,35 +25,37 @@ def churned_cases(
     rules: DecisionRules,
     as_of: date,
 ) -> pl.DataFrame:
-    """The churned of `candidates`, sorted by `user_id`, with what stands in the way of a message.
+    """The users of `candidates` whom the night may decide on, sorted by `user_id`, with what stands in the way.
+
+    These are the churned, those silenced by an outage of ours, and of those who are still here the ones for whom a
+    strategy triggers: `is_churned` tells them apart. For users who are still here `p_return` is their `p_active`, the
+    chance of being active without a message, and `value_if_returned`, where null, their `expected_value`.
 
     Beside the facts that a decision needs: `law` (the packs that bind the user), `needs_equal_offers`,
     `is_measurement_gap` (silenced by an outage of ours; such users are here whatever their stage), `rule.<channel>`
     per configured channel (the rule that closes it; null = open), `silenced_by` (strategy of deliberate silence that
-    fits, first by id), `is_triggered` (some sending strategy fits), and of the strongest rule `block_rule`,
-    `block_citation`, `block_until`. A channel on which no hour is allowed is closed by `hours.none`.
+    fits, the first that makes way for no other), `is_triggered` (some sending strategy fits), and of the strongest
+    rule `block_rule`, `block_citation`, `block_until`. A channel on which no hour is allowed is closed by `hours.none`.
+
+    Triggers ask for columns that need not be there: p_<reason>, `evidence.<fact>` (boolean), `occasions` (list of
+    text). Without the column nobody is known to fit. The facts of reach are looked up here.
     """
-    churned = candidates.with_columns(_gap(candidates)).filter(pl.col("is_churned") | pl.col("is_measurement_gap"))
-    priced_by = [name for name in PRICED_BY if name in candidates.columns]
-    facts = churned.select(*_FACTS, *priced_by, "is_measurement_gap", *_optional_facts(candidates))
-    cases = facts.sort("user_id")
-    cases = _bound(cases, rules)
-    contact_points = _with_hours(contact_points, cases, rules, as_of)
-    for channel in rules.channels:
-        cases = _join_channel(cases, contact_points, channel)
-    closed = strongest_blocks(contact_points, channels=rules.channels)
+    known = _with_asked_facts(_as_cases(candidates), catalogue)
+    cases = known.sort("user_id").filter(_may_be_case(catalogue))
+    cases = with_channels(_bound(cases, rules), contact_points, rules=rules, as_of=as_of)
     considered = pl.col("stage").is_in(sorted(rules.excluded_stages)).not_() & ~pl.col("is_measurement_gap")
-    return cases.join(closed, on="user_sk", how="left", maintain_order="left").with_columns(
+    return cases.with_columns(
         _silenced_by(catalogue, as_of).alias("silenced_by"),
         (considered & _any_of([fits(one, as_of=as_of) for one in catalogue.sending])).alias("is_triggered"),
-    )
+    ).filter(pl.col("is_churned") | pl.col("is_measurement_gap") | pl.col("is_triggered"))
 
 
 def fits(strategy: Strategy, *, as_of: date) -> pl.Expr:
     """True where the strategy's trigger holds at `as_of`. An unknown value fails the bound that asks.
 
-    Where law forbids that an offer hangs on a prediction, a strategy that picks by one without an equal basis fits
-    nobody: the user gets what everybody of the stage can get.
+    A strategy for churned users fits nobody who is still here, and the other way round. Where law forbids that an
+    offer hangs on a prediction, a strategy that picks by one without an equal basis fits nobody: the user gets what
+    everybody of the stage can get.
     """
     trigger = strategy.trigger
     bounds = [
@@ -63,11 +64,19 @@ def fits(strategy: Strategy, *, as_of: date) -> pl.Expr:
         *_between("value_if_returned", trigger.min_value_if_returned, None),
         *_between("p_return", trigger.min_p_return, trigger.max_p_return),
     ]
+    if trigger.is_for_lapsed or trigger.is_for_present:
+        bounds.append(pl.col("is_churned") == trigger.is_for_lapsed)
     if strategy.is_unequal:
         bounds.append(~pl.col("needs_equal_offers"))
     if strategy.timing.days_after_churn:
         latest = as_of - timedelta(days=strategy.timing.days_after_churn)
         bounds.append(pl.col("churned_on") <= latest)
+    if trigger.reasons or trigger.evidence:
+        likely = [pl.col(f"p_{reason}") >= trigger.min_reason_probability for reason in trigger.reasons]
+        signs = [*likely, *(pl.col(column_of(fact)) for fact in trigger.evidence)]
+        bounds.append(pl.any_horizontal([sign.fill_null(value=False) for sign in signs]))
+    if trigger.occasions:
+        bounds.append(_any_of([pl.col("occasions").list.contains(name) for name in trigger.occasions]))
     return pl.all_horizontal(bounds).fill_null(value=False)
 
 
@@ -91,35 +100,43 @@ def open_channels(strategy: Strategy, *, rules: DecisionRules) -> dict[str, tupl
     }
 
 
-def strongest_blocks(contact_points: pl.DataFrame, *, channels: Mapping[str, ChannelRules]) -> pl.DataFrame:
-    """Per user with a closed channel: the strongest rule that closes one, in the order of `RULE_ORDER`."""
-    strength = {rule_id: place for place, rule_id in enumerate(RULE_ORDER)}
-    rule = pl.col("rule_id")
-    return (
-        contact_points.filter(rule.is_not_null() & pl.col("channel").is_in(list(channels)))
-        .with_columns(rule.replace_strict(strength, default=len(strength), return_dtype=pl.Int8).alias("place"))
-        .sort("user_sk", "place", "rule_id", "channel")
-        .unique(subset="user_sk", keep="first", maintain_order=True)
-        .select(
-            "user_sk",
-            rule.alias("block_rule"),
-            pl.col("citation").alias("block_citation"),
-            pl.col("until").alias("block_until"),
-        )
+def _as_cases(candidates: pl.DataFrame) -> pl.DataFrame:
+    """The facts of every candidate that a decision needs, on the scale of churned users for those still here too."""
+    here = ~pl.col("is_churned")
+    chance = _optional(candidates, "p_active", pl.Float64())
+    value = pl.coalesce("value_if_returned", _optional(candidates, "expected_value", pl.Float64()))
+    kept = [name for name in candidates.columns if name in PRICED_BY or name.startswith("evidence.")]
+    kept += [name for name in ("occasions",) if name in candidates.columns]
+    gap = _optional(candidates, "is_measurement_gap", pl.Boolean()).fill_null(value=False)
+    return candidates.select(
+        *(pl.col(name) for name in _FACTS if name not in ("p_return", "value_if_returned")),
+        pl.when(here).then(chance).otherwise("p_return").alias("p_return"),
+        pl.when(here).then(value).otherwise("value_if_returned").alias("value_if_returned"),
+        *kept,
+        gap.alias("is_measurement_gap"),
+        *(_optional(candidates, name, pl.String()).alias(name) for name in _OPTIONAL_FACTS),
     )
 
 
-def _optional_facts(candidates: pl.DataFrame) -> list[pl.Expr]:
-    return [
-        pl.col(name) if name in candidates.columns else pl.lit(None, dtype=pl.String).alias(name)
-        for name in _OPTIONAL_FACTS
-    ]
+def _with_asked_facts(users: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
+    """The users with a null for each fact that a trigger asks for and the night does not know."""
+    triggers = [strategy.trigger for strategy in catalogue.strategies]
+    asked: dict[str, pl.DataType] = {
+        **{f"p_{reason}": pl.Float64() for trigger in triggers for reason in trigger.reasons},
+        **{column_of(fact): pl.Boolean() for trigger in triggers for fact in trigger.evidence},
+    }
+    if any(trigger.occasions for trigger in triggers):
+        asked["occasions"] = pl.List(pl.String)
+    return users.with_columns(_optional(users, name, type_).cast(type_).alias(name) for name, type_ in asked.items())
 
 
-def _gap(candidates: pl.DataFrame) -> pl.Expr:
-    known = "is_measurement_gap" in candidates.columns
-    flag = pl.col("is_measurement_gap").fill_null(value=False) if known else pl.lit(value=False)
-    return flag.alias("is_measurement_gap")
+def _may_be_case(catalogue: Catalogue) -> pl.Expr:
+    stages = {stage for one in catalogue.sending if one.trigger.is_for_present for stage in one.trigger.stages}
+    return pl.col("is_churned") | pl.col("is_measurement_gap") | pl.col("stage").is_in(sorted(stages))
+
+
+def _optional(frame: pl.DataFrame, name: str, dtype: pl.DataType) -> pl.Expr:
+    return pl.col(name) if name in frame.columns else pl.lit(None, dtype=dtype)
 
 
 def _bound(cases: pl.DataFrame, rules: DecisionRules) -> pl.DataFrame:
@@ -132,37 +149,9 @@ def _bound(cases: pl.DataFrame, rules: DecisionRules) -> pl.DataFrame:
     return cases.join(bound, on="country", how="left", nulls_equal=True, maintain_order="left")
 
 
-def _with_hours(contact_points: pl.DataFrame, cases: pl.DataFrame, rules: DecisionRules, as_of: date) -> pl.DataFrame:
-    """The contact points, with a row of `hours.none` for each channel of a case that has no hour left."""
-    where = cases.select("user_sk", "timezone", "country")
-    known = contact_points.select("user_sk", "channel", "rule_id", *_own_hours(contact_points))
-    for channel in rules.channels:
-        own = known.filter(pl.col("channel") == channel).drop("channel")
-        points = where.join(own, on="user_sk", how="left").filter(pl.col("rule_id").is_null())
-        shut = without_hours(points.with_columns(pl.lit(channel).alias("channel")), rules=rules, as_of=as_of)
-        if not shut.is_empty():
-            found = shut.select("user_sk", "channel", pl.lit("hours.none").alias("rule_id"), "citation")
-            others = contact_points.join(found, on=["user_sk", "channel"], how="anti")
-            contact_points = pl.concat([others, found], how="diagonal")
-    return contact_points
-
-
-def _own_hours(contact_points: pl.DataFrame) -> list[pl.Expr]:
-    return [
-        pl.col(name) if name in contact_points.columns else pl.lit(None, dtype=pl.Int32).alias(name)
-        for name in ("quiet_start", "quiet_end")
-    ]
-
-
-def _join_channel(cases: pl.DataFrame, contact_points: pl.DataFrame, channel: str) -> pl.DataFrame:
-    points = contact_points.filter(pl.col("channel") == channel).select(
-        "user_sk", pl.col("rule_id").alias(f"rule.{channel}")
-    )
-    return cases.join(points, on="user_sk", how="left", maintain_order="left", validate="m:1")
-
-
 def _silenced_by(catalogue: Catalogue, as_of: date) -> pl.Expr:
-    choices = [pl.when(fits(one, as_of=as_of)).then(pl.lit(one.id)) for one in catalogue.silent]
+    in_order = by_precedence(catalogue.silent)
+    choices = [pl.when(fits(one, as_of=as_of)).then(pl.lit(one.id)) for one in in_order]
     return pl.coalesce(choices) if choices else pl.lit(None, dtype=pl.String)
 
 

@@ -56,7 +56,7 @@ def price_options(
     of the dose, and the offer for all who redeem it, unaided returns included. `expected_harm`: P(opt-out, removal of
     the app or complaint) × what the way to the user is worth. Not to be read as a measurement.
 
-    `cases` come from `churned_cases`; users in an excluded stage, under deliberate silence or without `p_return` have
+    `cases` come from `cases_of`; users in an excluded stage, under deliberate silence or without `p_return` have
     no options. `fatigue_probability` (of one message), `categories` and p_<reason> count where they are known.
     """
     considered = cases.filter(

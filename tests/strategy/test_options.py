@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from dagster_project.strategy.catalogue import Catalogue
-from dagster_project.strategy.eligibility import churned_cases
+from dagster_project.strategy.eligibility import cases_of
 from dagster_project.strategy.lift import uplift
 from dagster_project.strategy.options import best_options, drawn_options, price_options
 from dagster_project.strategy.priors import Beliefs
@@ -19,7 +19,7 @@ Frame = Callable[..., pl.DataFrame]
 
 
 def _options(users: pl.DataFrame, points: pl.DataFrame, catalogue: Catalogue, rules: DecisionRules) -> pl.DataFrame:
-    cases = churned_cases(users, points, catalogue=catalogue, rules=rules, as_of=AS_OF)
+    cases = cases_of(users, points, catalogue=catalogue, rules=rules, as_of=AS_OF)
     return price_options(cases, catalogue=catalogue, rules=rules, as_of=AS_OF)
 
 

@@ -4,6 +4,7 @@ import polars as pl
 import pytest
 
 from dagster_project.errors import CatalogueError
+from dagster_project.reasons.vocabulary import REASONS
 from dagster_project.strategy.catalogue import Catalogue, Prior
 from dagster_project.strategy.lift import FLOOR
 from dagster_project.strategy.priors import PATH, content_fit, load_priors, reason_fit
@@ -41,11 +42,21 @@ def test_every_part_leaves_the_floor_and_names_its_source(catalogue: Catalogue) 
             assert len(part.source) > 20
 
 
-def test_every_strategy_that_sends_says_which_reasons_it_answers(catalogue: Catalogue) -> None:
+def test_every_strategy_that_sends_to_the_lapsed_says_which_reasons_it_answers(catalogue: Catalogue) -> None:
     for strategy in catalogue.sending:
-        assert load_priors().reason_fits(strategy.id), strategy.id
+        assert bool(load_priors().reason_fits(strategy.id)) == strategy.trigger.is_for_lapsed, strategy.id
     assert load_priors().reason_fits("of your own") == {}
     assert "source" not in {strategy.id for strategy in catalogue.strategies}
+
+
+def test_strategies_for_a_reason_judge_every_reason_and_their_own_best(catalogue: Catalogue) -> None:
+    for strategy in catalogue.sending:
+        fits = load_priors().reason_fits(strategy.id)
+        if strategy.trigger.reasons:
+            assert set(fits) == set(REASONS), strategy.id
+            assert max(fits.values()) == max(fits[reason] for reason in strategy.trigger.reasons) >= 0.75
+            assert fits["unknown"] == 0.0
+            assert fits["explicit_stop"] == -1.0
 
 
 def test_an_uncertain_reason_moves_little_and_an_unknown_one_nothing() -> None:

@@ -106,8 +106,11 @@ def test_a_series_whose_strategy_no_longer_fits_gives_way_after_the_usual_pause(
 
 
 def test_no_words_go_out_twice() -> None:
-    assert tonight(past((400, "whats_new", 1), answered=300), "whats_new", "sunset")[0] == [
-        ("sunset", 1, "sunset_letter")
+    assert tonight(past((400, "sunset", 1), answered=300), "whats_new", "sunset")[0] == [
+        ("whats_new", 1, "whats_new_letter")
+    ]
+    assert tonight(past((400, "whats_new", 1), answered=300), "whats_new")[0] == [
+        ("whats_new", 1, "whats_new_letter_b")
     ]
     assert tonight(past((400, "whats_new", 1), answered=300), "whats_new", channel="push")[0] == [
         ("whats_new", 1, "whats_new_note")
