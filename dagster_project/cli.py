@@ -92,12 +92,16 @@ def init(folder: Path) -> None:
 @told_plainly
 def check(config: Path | None) -> None:
     """Check settings, files, rules and strategies without running anything."""
+    from dagster_project.strategy.catalogue import require_whole
     from dagster_project.strategy.content import fault_sentences
 
     project = open_project(config)
     for name, n_files in project.check_sources().items():
         click.echo(f"sources.{name}: {n_files} file{'s' if n_files != 1 else ''}, every column found")
+    require_whole(project.catalogue_source)
     click.echo(f"strategies: {len(project.catalogue.strategies)}, all complete")
+    for fault in project.strategy_faults:
+        click.secho(f"strategy {'sits out' if fault.sits_out else 'in part'}: {fault.sentence}", fg="yellow")
     laws = ", ".join(law.key for law in project.law_book.every_law())
     click.echo(f"rules: {laws}; not legal advice")
     for sentence in fault_sentences(project.content_faults):

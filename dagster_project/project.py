@@ -34,12 +34,14 @@ from dagster_project.models.shipping import ModelSpec
 from dagster_project.reach.caps import Cap
 from dagster_project.reach.contact_points import GateRules
 from dagster_project.settings import CANONICAL, Settings, load_settings
-from dagster_project.strategy.catalogue import Catalogue, load_catalogue
+from dagster_project.strategy.catalogue import Catalogue, CatalogueSource, strategy_ids, usable_catalogue
+from dagster_project.strategy.catalogue_files import StrategyFault
 from dagster_project.strategy.content import TemplateFault, closed_content, review_catalogue
 from dagster_project.strategy.hands import Hands, is_waiting
 from dagster_project.strategy.ledger import ASSIGNMENTS
 from dagster_project.strategy.priors import Beliefs, load_priors
 from dagster_project.strategy.rules import ChannelRules, DecisionRules
+from dagster_project.strategy.words import SLOTS
 
 DAY_TABLES = ("staging.events", "staging.message_events", "staging.feedback")
 WHOLE_TABLES = ("staging.users", "staging.subscriptions", "staging.consents", "staging.links", "staging.assignments")
@@ -214,21 +216,45 @@ class Project:
             users = users.join(more, on="user_sk", how="left")
         return users.sort("user_id")
 
-    @cached_property
+    @property
     def catalogue(self) -> Catalogue:
-        """The strategies that the settings leave on.
+        """The strategies that a night may use: whole, with data for their words, and left on by the settings."""
+        return self._usable[0]
 
-        Raises:
-            SettingsError: the settings name a strategy that is not there.
-        """
-        known, chosen = load_catalogue(), self.settings.strategies
+    @property
+    def strategy_faults(self) -> tuple[StrategyFault, ...]:
+        """What of the catalogue sits out, and why."""
+        return self._usable[1]
+
+    @cached_property
+    def _usable(self) -> tuple[Catalogue, tuple[StrategyFault, ...]]:
+        chosen, source = self.settings.strategies, self.catalogue_source
+        known = strategy_ids(source)
         for key, ids in chosen.named.items():
-            if unknown := sorted(set(ids) - set(known.by_id)):
+            if unknown := sorted(set(ids) - known):
                 raise SettingsError(
                     f"strategies.{key}: no strategy is called {unknown[0]!r}",
-                    fix=f"write ids of the catalogue: {', '.join(sorted(known.by_id))}",
+                    fix=f"write ids of the catalogue: {', '.join(sorted(known))}",
                 )
-        return Catalogue(strategies=tuple(s for s in known.strategies if s.id not in chosen.disabled))
+        catalogue, faults = usable_catalogue(source, available_slots=self._slots_with_data())
+        left_on = tuple(s for s in catalogue.strategies if s.id not in chosen.disabled)
+        return Catalogue(strategies=left_on), tuple(f for f in faults if f.strategy_id not in chosen.disabled)
+
+    @property
+    def catalogue_source(self) -> CatalogueSource:
+        """Where the strategies come from."""
+        chosen = self.settings.strategies
+        return CatalogueSource(
+            folder=None if chosen.folder is None else self.settings.root / Path(chosen.folder).expanduser(),
+            industry=self.settings.compliance.industry,
+            kept=frozenset(chosen.enabled),
+            channels=frozenset(self.settings.channels),
+        )
+
+    def _slots_with_data(self) -> frozenset[str]:
+        """The places in templates that some source can fill."""
+        mapped = {f"{table}.{name}" for table, one in self.settings.sources.tables.items() for name in one.columns}
+        return frozenset(name for name, slot in SLOTS.items() if slot.data is None or slot.data in mapped)
 
     def hands(self, as_of: date) -> Hands:
         """What people decided of strategies, as it stands on a night."""
@@ -239,6 +265,7 @@ class Project:
             waiting=is_waiting(chosen.approval, chosen.approved_until, as_of=as_of),
             control_shares=chosen.control_shares,
             switched_off=chosen.disabled,
+            sitting_out={fault.strategy_id: fault.sentence for fault in self.strategy_faults if fault.sits_out},
         )
 
     @cached_property

@@ -1,10 +1,14 @@
 """The tables behind the files: the ranked cohort list, and every user with what became of them."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import polars as pl
 
+from dagster_project.reasons.vocabulary import UNKNOWN
+from dagster_project.reasons.wording import SAYABLE
 from dagster_project.strategy.catalogue import LOCALES, Catalogue, Strategy
+from dagster_project.strategy.wording import DEFAULT_LOCALE, named, said, served_locale
 
 COHORTS = {
     "rank": pl.Int64,
@@ -64,6 +68,8 @@ USERS = {
 
 # What the candidates say of a user; the other columns are the decision's.
 _FACTS_OF_CONTACTS = {
+    "is_churned": pl.Boolean,
+    "p_active": pl.Float64,
     "usual_gap_days": pl.Float64,
     "n_gaps": pl.Int32,
     **{
@@ -103,7 +109,8 @@ def rank_cohorts(
 
     `exported` comes from `decide`; `candidates` gives each user's stage, numbers and locale. A locale that
     has no templates becomes `default_locale`. `left_for` (user_id, why_left), `moved_by` (user_id, sentence) and
-    `offer_basis` are added to the explanation. Columns that nothing fills yet are there and null.
+    `offer_basis` are added to the explanation, which is in the language of the row's locale: in another than English it
+    names the reason of leaving alone. Columns that nothing fills yet are there and null.
     """
     known = candidates.select("user_sk", *_facts(candidates, _FACTS_OF_CONTACTS))
     why, told = _told(left_for, "why_left"), _told(moved_by, "sentence")
@@ -115,10 +122,18 @@ def rank_cohorts(
         .with_row_index("rank", offset=1)
         .with_columns(
             pl.format("{}__{}", "strategy_id", "channel").alias("cohort"),
-            _served_locale(default_locale).alias("locale"),
+            served_locale(default_locale).alias("locale"),
             _per_strategy({one.id: _offer(one) for one in catalogue.strategies}).alias("offer"),
+        )
+        .with_columns(
             pl.concat_str(
-                _explanation(catalogue), "why_left", "sentence", "offer_basis", separator=" ", ignore_nulls=True
+                _explanation(catalogue),
+                _why_left(),
+                _in_english("why_left"),
+                _in_english("sentence"),
+                "offer_basis",
+                separator=" ",
+                ignore_nulls=True,
             ).alias("explanation"),
         )
         .select([pl.col(name).cast(dtype) for name, dtype in COHORTS.items()])
@@ -175,11 +190,6 @@ def _open_channels(contact_points: pl.DataFrame, channels: Sequence[str]) -> pl.
     return shut.select("user_sk", joined.alias("reachable_channels"))
 
 
-def _served_locale(default_locale: str) -> pl.Expr:
-    language = pl.col("locale").str.to_lowercase().str.extract(r"^([a-z]+)", 1)
-    return pl.when(language.is_in(list(LOCALES))).then(language).otherwise(pl.lit(default_locale))
-
-
 def _per_strategy(values: dict[str, int] | dict[str, str]) -> pl.Expr:
     return pl.col("strategy_id").replace_strict(values)
 
@@ -190,31 +200,57 @@ def _offer(strategy: Strategy) -> str:
 
 def _explanation(catalogue: Catalogue) -> pl.Expr:
     """One sentence with this user's own numbers; an unknown number drops its clause, not the sentence."""
-    titles = {one.id: one.title for one in catalogue.strategies}
-    reasons = {one.id: one.why_chosen for one in catalogue.strategies}
+    locale = pl.col("locale")
+    titles = {one: _per_strategy({s.id: s.titled(one) for s in catalogue.strategies}) for one in LOCALES}
+    reasons = {one: _per_strategy({s.id: s.reasoned(one) for s in catalogue.strategies}) for one in LOCALES}
+
+    def clause(key: str, **values: Any) -> pl.Expr:
+        return said("contact", key, locale=locale, **values)
+
     gap = _number("usual_gap_days", 1)
-    own = pl.format(" against a usual gap of {}", gap)
-    against = (
-        pl.when(pl.col("n_gaps") == 0)
-        .then(pl.format(" after the only active day, where {} is usual", gap))
-        .otherwise(own)
+    is_first = pl.col("n_gaps") == 0
+    cadence = pl.when(is_first).then(clause("cadence_typical", gap=gap)).otherwise(clause("cadence_own", gap=gap))
+    days = pl.col("days_silent").cast(pl.String)
+    silent = clause("silent", days_silent=days, cadence=cadence.fill_null("")).fill_null(clause("silent_unknown"))
+    is_here = pl.col("is_churned").not_().fill_null(value=False)
+    unaided = pl.when(is_here).then(pl.col("p_active")).otherwise(pl.col("p_return"))
+    percent = _number(unaided * 100, 1)
+    chance = (
+        pl.when(is_here)
+        .then(clause("still_here_chance", p_return=percent))
+        .otherwise(clause("chance", p_return=percent))
     )
-    silent = pl.format("Silent for {} days{}", "days_silent", against.fill_null("")).fill_null("Silent")
-    lift = pl.format(
-        "{} by {} is believed to add {} points (evidence: {}) and to earn {} after costs",
-        _per_strategy(titles),
-        "channel",
-        _number(pl.col("uplift") * 100, 1),
-        "evidence_grade",
-        _number("expected_profit", 2),
+    lift = clause(
+        "lift",
+        title=titles,
+        channel=named("channels", "channel"),
+        points=_number(pl.col("uplift") * 100, 1),
+        grade=named("grades", "evidence_grade"),
+        profit=_number("expected_profit", 2),
     )
-    why = (
-        pl.when(pl.col("arm") == "explore")
-        .then(pl.format("drawn at random from {} options, to learn", "n_options"))
-        .otherwise(_per_strategy(reasons))
+    explored = clause("explored", n_options=pl.col("n_options").cast(pl.String))
+    why = pl.when(pl.col("arm") == "explore").then(explored).otherwise(clause("why", why=reasons))
+    return pl.concat_str(silent, chance.fill_null(""), lift, why)
+
+
+def _in_english(column: str) -> pl.Expr:
+    """What is known in English only is left out of a sentence in another language."""
+    return pl.when(pl.col("locale") == DEFAULT_LOCALE).then(pl.col(column))
+
+
+def _why_left() -> pl.Expr:
+    """In other languages than English: the reason by its name, where it is as sure as the English sentence asks."""
+    is_sure = (pl.col("reason") != UNKNOWN) & (pl.col("reason_confidence") >= SAYABLE)
+    percent = (100 * pl.col("reason_confidence")).round(0).cast(pl.Int64).cast(pl.String)
+    told = said(
+        "contact",
+        "reason",
+        locale=pl.col("locale"),
+        reason=named("reasons", "reason"),
+        percent=percent,
+        says=said("contact", "end", locale=pl.col("locale")),
     )
-    chance = _number(pl.col("p_return") * 100, 1)
-    return pl.format("{}; {} % likely to return unaided; {}: {}.", silent, chance, lift, why)
+    return pl.when((pl.col("locale") != DEFAULT_LOCALE) & is_sure).then(told)
 
 
 def _number(value: str | pl.Expr, places: int) -> pl.Expr:

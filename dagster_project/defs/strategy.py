@@ -21,8 +21,10 @@ from dagster_project.reasons.tables import REASONS_TABLE
 from dagster_project.reasons.vocabulary import REASONS
 from dagster_project.strategy.assignment import Known, decide
 from dagster_project.strategy.attention import attention
+from dagster_project.strategy.evidence import user_evidence
 from dagster_project.strategy.hours import day_hours, fit_hours
 from dagster_project.strategy.ledger import contacts, may_write
+from dagster_project.strategy.occasions import with_occasions
 from dagster_project.strategy.series import Past
 from dagster_project.strategy.tables import (
     ASSIGNMENTS,
@@ -42,6 +44,7 @@ from dagster_project.strategy.waiting import ReturnCurves
 BACKFILL_TAG = "dagster/backfill"
 BACKTEST_TAG = "winback/backtest"
 PROPOSED = "strategy.proposed_assignments"
+OCCASION_DAYS = 3  # ahead of the day of sending: a greeting that comes late is none
 OWN_CATEGORIES = "select distinct user_sk, lower(category) as category from intermediate.category_days"
 
 
@@ -104,7 +107,7 @@ def make_send_hours(project: Project, as_of: date) -> pl.DataFrame:
 
 
 def priced_candidates(project: Project, as_of: date) -> pl.DataFrame:
-    """Every user of a night, with what the prices rest on: fatigue, P(each reason), categories if a strategy asks."""
+    """Every user of a night, with what triggers and prices rest on: fatigue, P(each reason), facts, occasions."""
     harm = project.read(TRUST.table, as_of=as_of).select("user_sk", "fatigue_probability")
     why = project.read(REASONS_TABLE.table, as_of=as_of).select("user_sk", *(f"p_{reason}" for reason in REASONS))
     facts = [harm, why]
@@ -112,9 +115,22 @@ def priced_candidates(project: Project, as_of: date) -> pl.DataFrame:
         chosen = project.ask(OWN_CATEGORIES, table="intermediate.category_days", as_of=as_of)
         facts.append(chosen.group_by("user_sk").agg(pl.col("category").sort().alias("categories")))
     candidates = project.candidates(as_of)
+    facts.append(evidence_of(project, candidates, as_of))
     for more in facts:
         candidates = candidates.join(more, on="user_sk", how="left", maintain_order="left")
-    return candidates
+    return with_occasions(candidates, on=as_of + timedelta(days=1), days_ahead=OCCASION_DAYS)
+
+
+def evidence_of(project: Project, users: pl.DataFrame, as_of: date) -> pl.DataFrame:
+    """The plain facts of users that triggers may ask for; a table that is not mapped tells none."""
+    mapped = project.settings.sources.tables
+    return user_evidence(
+        users,
+        as_of=as_of,
+        signals=project.read("marts.reason_signals", as_of=as_of),
+        links=project.read("marts.user_links", as_of=as_of) if "links" in mapped else None,
+        contracts=project.read("marts.contracts", as_of=as_of) if "subscriptions" in mapped else None,
+    )
 
 
 def ledger_asset() -> dg.AssetsDefinition:
@@ -160,6 +176,9 @@ def strategy() -> dg.Definitions:
             "marts.users",
             "marts.user_messages",
             "marts.message_records",
+            "marts.reason_signals",
+            "marts.user_links",
+            "marts.contracts",
             STAGES,
             SCORES,
             RETURN_CURVES,

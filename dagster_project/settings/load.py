@@ -24,7 +24,8 @@ def load_settings(path: Path) -> Settings:
     Raises `SettingsError`: the file is missing, a folder, unreadable, not UTF-8, empty or not TOML; or it has
     unknown keys, wrong types or impossible values, all of which the one error names.
     """
-    document = _parsed(_text(path), path=path)
+    text = _text(path)
+    document = _parsed(text, path=path)
     if not document:
         raise SettingsError(f"{path}: the settings file is empty", fix=_SMALLEST)
     if "root" in document:
@@ -32,7 +33,7 @@ def load_settings(path: Path) -> Settings:
     try:
         return Settings.model_validate({**document, "root": path.parent.resolve()})
     except ValidationError as error:
-        raise settings_error(error, path=path) from error
+        raise settings_error(error, path=path, text=text) from error
 
 
 def find_settings(start: Path) -> Path:

@@ -189,7 +189,7 @@ class Compliance(Section):
         None, min_length=1, description="Folder of packs of your own (*.toml), relative to the settings file."
     )
     industry: Literal["commerce", "finance", "health", "education", "social"] = Field(
-        "commerce", description="Industry whose sensitive words no template may hold."
+        "commerce", description="Industry whose strategies and words are used, and whose sensitive words none may hold."
     )
     categories: Strings = Field(
         (
@@ -235,6 +235,9 @@ class Strategies(Section):
     """Which strategies may be used, how much, and who has to say yes first. Each key names strategies by their id."""
 
     disabled: Strings = Field((), description="Never used.", examples=[["exit_survey"]])
+    enabled: Strings = Field(
+        (), description="Used although compliance.industry leaves them out.", examples=[["price_save"]]
+    )
     folder: str | None = Field(
         None,
         min_length=1,
@@ -277,6 +280,7 @@ class Strategies(Section):
         """Every strategy that is named, by key."""
         return {
             "disabled": self.disabled,
+            "enabled": self.enabled,
             "pinned": self.pinned,
             "approval": self.approval,
             "approved_until": tuple(self.approved_until),

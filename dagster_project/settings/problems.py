@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dagster_project.errors import SettingsError
 from dagster_project.settings.faults import FAULT_TYPE, suggest
+from dagster_project.toml_lines import line_of
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -24,8 +25,8 @@ _PHRASES = {
 }
 
 
-def settings_error(error: "ValidationError", *, path: Path) -> SettingsError:
-    """Return one error that tells all problems, one a line, and in the same order how to mend each."""
+def settings_error(error: "ValidationError", *, path: Path, text: str) -> SettingsError:
+    """Return one error that tells all problems of the file's text, each with its line, and how to mend each."""
     # Here, since only a failing load pays for building the schema.
     from dagster_project.settings.schema import settings_schema
 
@@ -33,7 +34,9 @@ def settings_error(error: "ValidationError", *, path: Path) -> SettingsError:
     problems, fixes = [], []
     for details in error.errors(include_url=False):
         where = tuple(str(part) for part in details["loc"])
-        problems.append(f"{path}: {dotted(where)}{_shown(details)}: {_problem(details, where, schema=schema)}")
+        at = line_of(text, tuple(part for part in details["loc"] if part != "[key]"))
+        place = f"{path}:{at}" if at else str(path)
+        problems.append(f"{place}: {dotted(where)}{_shown(details)}: {_problem(details, where, schema=schema)}")
         fixes.append(f"{dotted(where)}: {_fix(details, where, schema=schema)}")
     return SettingsError("\n".join(problems), fix="\n       ".join(fixes))
 

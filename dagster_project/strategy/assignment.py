@@ -4,13 +4,14 @@ Users who are still here are written to where a strategy of early warning fits t
 """
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 import polars as pl
 
 from dagster_project.strategy.budget_curve import budget_curve
 from dagster_project.strategy.catalogue import Catalogue
 from dagster_project.strategy.eligibility import cases_of
+from dagster_project.strategy.exclusions import compatible_options
 from dagster_project.strategy.hands import hand_report, pinned_options
 from dagster_project.strategy.holdout import CONTROL, EXPLORE, TREAT, assign_arms, hash_draws
 from dagster_project.strategy.ledger import assigned, night_rows, propensity
@@ -106,6 +107,7 @@ GATED = pl.Schema(
         "value_tier": pl.String,
     }
 )
+APART_DAYS = 28  # strategies that exclude each other do not follow each other sooner; an opinion
 MOST_CONSIDERED = 5  # options of a user that are told; the count of all is told beside
 
 
@@ -177,6 +179,8 @@ def decide(
     standing = standings(past, catalogue=catalogue, min_days_between=rules.min_days_between)
     priced = price_options(cases, catalogue=catalogue, rules=rules, as_of=as_of, attention=known.attention)
     priced = equal_depths(pinned_options(priced, hands=rules.hands), cases, catalogue=catalogue, rules=rules)
+    apart_since = as_of - timedelta(days=APART_DAYS)
+    priced = compatible_options(priced, past.contacts, catalogue=catalogue, since=apart_since)
     options = next_options(priced, standing, past, catalogue=catalogue, draws=_word_draws(cases, rules))
     best = best_options(options)
     cases = _with_pauses(cases, standing, priced, options, as_of)

@@ -69,7 +69,17 @@ def load_catalogue(
             without a template, a form that a channel cannot carry, a message that is too long for it or without
             opt-out, an id used twice, and a `never_with` that names no strategy or runs in a circle.
     """
-    source = CatalogueSource(folder=folder, industry=industry, kept=frozenset(kept), channels=frozenset(channels))
+    return require_whole(
+        CatalogueSource(folder=folder, industry=industry, kept=frozenset(kept), channels=frozenset(channels))
+    )
+
+
+def require_whole(source: CatalogueSource) -> Catalogue:
+    """The catalogue of a source.
+
+    Raises:
+        CatalogueError: anything is wrong; see `load_catalogue`.
+    """
     catalogue, faults = _collected(source)
     if faults:
         raise CatalogueError(
@@ -100,6 +110,12 @@ def usable_catalogue(
         if left != strategy:
             unfilled.append(_without_data(strategy, available_slots, sits_out=left is None))
     return Catalogue(strategies=tuple(usable)), tuple(unfilled)
+
+
+def strategy_ids(source: CatalogueSource) -> frozenset[str]:
+    """The ids of every file, of broken ones and those that the industry leaves out too."""
+    own = {} if source.folder is None else read_folder(source.folder)
+    return frozenset(read_folder(SHIPPED)) | frozenset(own)
 
 
 def strategies_without_data(catalogue: Catalogue, *, available_slots: Collection[str]) -> Mapping[str, frozenset[str]]:

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from dagster_project.errors import CatalogueError
 from dagster_project.strategy.model import Strategy
-from dagster_project.strategy.toml_lines import KeyPath, line_of
 from dagster_project.strategy.words import LOCALES, MISFIT
+from dagster_project.toml_lines import KeyPath, line_of
 
 
 @dataclass(frozen=True, order=True)

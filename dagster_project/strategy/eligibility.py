@@ -12,9 +12,9 @@ from dagster_project.strategy.rules import DecisionRules
 
 # Only these, lest fifty columns of a user be copied by every join on the way.
 _FACTS = ["user_sk", "user_id", "stage", "is_churned", "days_silent", "churned_on", "p_return", "value_if_returned"]
-_OPTIONAL_FACTS = ("timezone", "country", "person_key")
+_OPTIONAL_FACTS = ("timezone", "country", "person_key", "locale")
 # Said of some users by tables that need not be there; `options` takes what it finds.
-PRICED_BY = ("fatigue_probability", "categories", *(f"p_{reason}" for reason in REASONS))
+PRICED_BY = ("fatigue_probability", "categories", "n_gaps", "reason", *(f"p_{reason}" for reason in REASONS))
 
 
 def cases_of(

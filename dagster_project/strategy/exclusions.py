@@ -1,7 +1,10 @@
 """What must never be combined: exclusions in both directions, circles among them, and who makes way for whom."""
 
 from collections.abc import Mapping
+from datetime import date
 from graphlib import CycleError, TopologicalSorter
+
+import polars as pl
 
 from dagster_project.strategy.model import Catalogue, Strategy
 
@@ -18,6 +21,23 @@ def conflicts(catalogue: Catalogue) -> Mapping[str, frozenset[str]]:
         for other in others:
             both.setdefault(other, set()).add(key)
     return {key: frozenset(both[key]) for key in sorted(both)}
+
+
+def compatible_options(
+    options: pl.DataFrame, contacts: pl.DataFrame, *, catalogue: Catalogue, since: date
+) -> pl.DataFrame:
+    """The options of no strategy that must never be combined with one that the user got `since`; order kept.
+
+    `contacts`: user_sk, contact_on, strategy_id of earlier nights.
+    """
+    pairs = pl.DataFrame(
+        [(had, one) for one, others in conflicts(catalogue).items() for had in sorted(others)],
+        schema={"had": pl.String, "strategy_id": pl.String},
+        orient="row",
+    )
+    lately = contacts.filter(pl.col("contact_on") >= since).select("user_sk", pl.col("strategy_id").alias("had"))
+    barred = lately.unique().join(pairs, on="had", how="inner").select("user_sk", "strategy_id")
+    return options.join(barred, on=["user_sk", "strategy_id"], how="anti", maintain_order="left")
 
 
 def circles(never_with: Mapping[str, tuple[str, ...]]) -> tuple[tuple[str, ...], ...]:

@@ -18,7 +18,8 @@ class Hands:
 
     `pinned`, the first before the next: whom it fits on an open channel gets no other strategy. `max_contacts`: at most
     so many a night. `waiting`: nothing goes out before somebody approves. `control_shares`: part of its users whom the
-    strategy holds out for an experiment of its own, beside the control group of all. `switched_off` is only told of.
+    strategy holds out for an experiment of its own, beside the control group of all. `switched_off` and `sitting_out`
+    (why) are only told of.
     """
 
     pinned: tuple[str, ...] = ()
@@ -26,6 +27,7 @@ class Hands:
     waiting: frozenset[str] = frozenset()
     control_shares: Mapping[str, float] = field(default_factory=dict)
     switched_off: tuple[str, ...] = ()
+    sitting_out: Mapping[str, str] = field(default_factory=dict)
 
 
 NO_HANDS = Hands()
@@ -56,6 +58,7 @@ def hand_report(
     counts = {name: _counts(frame) for name, frame in (("out", exported), ("wait", withheld), ("own", held_out))}
     rows = [
         *((one, "switched off", 0, "Never used.") for one in hands.switched_off),
+        *((one, "sits out", 0, why) for one, why in hands.sitting_out.items()),
         *(
             (one, "pinned", n, "Those whom it fits get no other strategy.")
             for one in hands.pinned

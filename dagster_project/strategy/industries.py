@@ -28,11 +28,16 @@ class Rewritten(Part):
 
     strategy_id: Name
     why_chosen: Text | None = None
+    why_chosen_zh: Text | None = None
     templates: Annotated[tuple[Template, ...], Field(min_length=1, strict=False)]
 
     def of(self, strategy: Strategy) -> Strategy:
         """The strategy with these words, checked anew."""
-        changed = {"templates": self.templates, "why_chosen": self.why_chosen or strategy.why_chosen}
+        changed = {
+            "templates": self.templates,
+            "why_chosen": self.why_chosen or strategy.why_chosen,
+            "why_chosen_zh": self.why_chosen_zh or strategy.why_chosen_zh,
+        }
         return Strategy.model_validate(strategy.model_copy(update=changed).model_dump())
 
 

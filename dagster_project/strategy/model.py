@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from dagster_project.reasons.vocabulary import REASONS
 from dagster_project.strategy.evidence import EVIDENCE
 from dagster_project.strategy.occasions import known_occasions
-from dagster_project.strategy.words import Name, Part, Template, Text, misfit
+from dagster_project.strategy.words import Locale, Name, Part, Template, Text, misfit
 
 LapsedStage = Literal["churned_early", "churned_mid", "churned_late", "lost", "relapsed"]
 Stage = Literal[
@@ -163,6 +163,8 @@ class Strategy(Part):
     title: Text
     description: Text
     why_chosen: Text
+    title_zh: Text | None = None
+    why_chosen_zh: Text | None = None
     channels: Annotated[tuple[Name, ...], Field(strict=False)]
     never_with: Annotated[tuple[Name, ...], Field(strict=False)] = ()
     content: Annotated[tuple[Text, ...], Field(strict=False)] = ()
@@ -173,6 +175,14 @@ class Strategy(Part):
     offer: Offer
     prior: Prior
     templates: Annotated[tuple[Template, ...], Field(strict=False)] = ()
+
+    def titled(self, locale: Locale) -> str:
+        """What the strategy is called in a language; in English where that has no name for it."""
+        return self.title_zh or self.title if locale == "zh" else self.title
+
+    def reasoned(self, locale: Locale) -> str:
+        """Why it is chosen, likewise."""
+        return self.why_chosen_zh or self.why_chosen if locale == "zh" else self.why_chosen
 
     @property
     def is_silent(self) -> bool:

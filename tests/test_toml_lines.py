@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dagster_project.strategy.toml_lines import KeyPath, line_of
+from dagster_project.toml_lines import KeyPath, line_of
 
 TEXT = '''# a comment
 id = "x"   # [not_a_table]
