@@ -67,7 +67,8 @@ def load_catalogue(
         CatalogueError: in one error everything that is wrong, with file and line: a file that is no TOML, an unknown
             or missing key or language, an unknown slot, stage, reason, evidence, occasion or channel, a channel
             without a template, a form that a channel cannot carry, a message that is too long for it or without
-            opt-out, an id used twice, and a `never_with` that names no strategy or runs in a circle.
+            opt-out, an id or the name of a template used twice, and a `never_with` that names no strategy or runs in a
+            circle.
     """
     return require_whole(
         CatalogueSource(folder=folder, industry=industry, kept=frozenset(kept), channels=frozenset(channels))
@@ -134,6 +135,7 @@ def _collected(source: CatalogueSource) -> tuple[Catalogue, tuple[StrategyFault,
     faults = [fault for file in files.values() for fault in file.faults]
     faults += _exclusion_faults(files)
     faults += _channel_faults(files, known=source.channels | set(known_channels()))
+    faults += _template_faults(files)
     broken = {fault.strategy_id for fault in faults}
     of_industry = for_industry(
         {key: file.strategy for key, file in shipped.items() if file.strategy},
@@ -183,6 +185,21 @@ def _channel_faults(files: Mapping[str, StrategyFile], *, known: Collection[str]
         for channel in channels
         if channel not in known
     ]
+
+
+def _template_faults(files: Mapping[str, StrategyFile]) -> list[StrategyFault]:
+    """A name used by two strategies would keep the words of the one from users who had those of the other."""
+    owners: dict[str, StrategyFile] = {}
+    faults = []
+    # The shipped ones first: a name that was taken over is the fault of who took it.
+    for file in sorted(files.values(), key=lambda one: (one.path.parent != SHIPPED, one.strategy_id)):
+        for place, template in enumerate(file.strategy.templates if file.strategy else ()):
+            first = owners.setdefault(template.template_id, file)
+            if first is not file:
+                key, at = f"templates[{place}].template_id", ("templates", place, "template_id")
+                said = f"'{template.template_id}' is already used in {first.path.name}"
+                faults.append(file.fault(key, said, fix="give each template its own name", at=at))
+    return faults
 
 
 def _with_data(strategy: Strategy, available_slots: Collection[str]) -> Strategy | None:

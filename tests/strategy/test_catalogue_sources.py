@@ -1,9 +1,12 @@
 """Where a night's catalogue comes from: own files, industries, data for slots, and what sits out."""
 
 from collections.abc import Callable
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dagster_project.compliance.packs import load_packs, shipped_law_book
 from dagster_project.errors import CatalogueError
@@ -20,6 +23,7 @@ from dagster_project.strategy.catalogue import (
     usable_catalogue,
 )
 from dagster_project.strategy.content import fault_sentences, review_catalogue
+from dagster_project.strategy.exclusions import circles
 from dagster_project.strategy.industries import FOLDER, load_industry
 
 from .builders import VALID, swapped
@@ -33,7 +37,8 @@ Own = Callable[..., Path]
 def own(tmp_path: Path) -> Own:
     def written(**files: str) -> Path:
         for name, text in files.items():
-            (tmp_path / f"{name}.toml").write_text(text, encoding="utf-8")
+            own_names = text.replace("hello_letter", f"{name}_letter")
+            (tmp_path / f"{name}.toml").write_text(own_names, encoding="utf-8")
         return tmp_path
 
     return written
@@ -60,6 +65,12 @@ def test_where_money_or_health_is_at_stake_no_offer_and_no_chosen_category_is_sp
                 assert not template.text(locale).slots & {"offer", "points", "member_tier", "favourite_category"}
 
 
+@pytest.mark.parametrize("industry", INDUSTRIES)
+def test_no_two_templates_of_an_industry_share_a_name(industry: str) -> None:
+    names = [template.template_id for one in load_catalogue(industry=industry).sending for template in one.templates]
+    assert len(names) == len(set(names))
+
+
 def test_an_industry_leaves_out_rewrites_and_keeps_what_the_settings_want() -> None:
     commerce, finance = load_catalogue(), load_catalogue(industry="finance")
     left_out = {one.strategy_id for one in load_industry("finance").left_out}
@@ -82,6 +93,13 @@ def test_own_files_add_to_the_shipped_ones_and_replace_those_of_their_id(own: Ow
     assert {"hello", "price_save"} <= set(catalogue.by_id)
     assert catalogue.by_id["price_save"].title == "Hello"
     assert set(catalogue.by_id) - {"hello", "price_save"} == set(load_catalogue(industry="finance").by_id)
+
+
+def test_two_strategies_must_not_share_the_name_of_a_template(own: Own) -> None:
+    shared = VALID.replace('template_id = "hello_letter"', 'template_id = "sunset_letter"')
+    with pytest.raises(CatalogueError) as refused:
+        load_catalogue(own(aaa=shared.replace('id = "hello"', 'id = "aaa"', 1)))
+    assert "aaa.toml:30: templates[0].template_id: 'sunset_letter' is already used in sunset.toml" in str(refused.value)
 
 
 def test_own_files_may_use_a_channel_of_the_settings(own: Own) -> None:
@@ -116,7 +134,7 @@ def test_words_without_data_are_left_out_and_a_strategy_without_words_sits_out(o
     catalogue, faults = usable_catalogue(CatalogueSource(folder=folder), available_slots=none)
     told = {fault.strategy_id: fault for fault in faults}
     assert (told["balance"].problem, told["balance"].fix) == (
-        "no data for {points}: hello_letter left out",
+        "no data for {points}: balance_letter left out",
         "map users.points, or switch the strategy off",
     )
     assert {fault.strategy_id for fault in faults if fault.sits_out} == {
@@ -152,6 +170,24 @@ def test_conflicts_hold_on_both_sides(catalogue: Catalogue) -> None:
     assert "price_save" in found["loyalty_points"] and "loyalty_points" in found["price_save"]
     assert all(one in found[other] for one, others in found.items() for other in others)
     assert all(one not in others for one, others in found.items())
+
+
+@given(st.dictionaries(st.sampled_from("abcdef"), st.lists(st.sampled_from("abcdef"), max_size=3).map(tuple)))
+@settings(deadline=None)
+def test_without_the_circles_an_order_is_left(never_with: dict[str, tuple[str, ...]]) -> None:
+    turning = {key for circle in circles(never_with) for key in circle}
+    left = {key: [one for one in others if one not in turning] for key, others in never_with.items()}
+    tuple(TopologicalSorter({key: others for key, others in left.items() if key not in turning}).static_order())
+    assert all(key in never_with for key in turning)
+
+
+def test_what_a_picture_shows_is_reviewed_like_every_other_word(own: Own) -> None:
+    pictured = VALID.replace('template_id = "hello_letter"', 'template_id = "hello_letter"\nform = "picture"')
+    pictured = pictured.replace('why_sent = "You agreed."', 'why_sent = "You agreed."\nmedia = "A miracle."')
+    pictured = pictured.replace('why_sent = "您曾同意接收。"', 'why_sent = "您曾同意接收。"\nmedia = "一张图。"')
+    catalogue = Catalogue(strategies=(load_catalogue(own(hello=pictured)).by_id["hello"],))
+    faults = review_catalogue(catalogue, laws=shipped_law_book().every_law(), industry="commerce")
+    assert {(fault.wording.part, fault.wording.what) for fault in faults} >= {("media", "says 'miracle'")}
 
 
 def test_silence_is_asked_for_by_the_stronger_ground_first(catalogue: Catalogue) -> None:
