@@ -36,9 +36,10 @@ lock: ## Resolve both lock files anew (needs uv)
 	@$(LOCK) --extra dev -o requirements-dev.lock >/dev/null
 	@$(LOCK) -c requirements-dev.lock -o requirements.lock >/dev/null
 
-schema: ## Write docs/settings.* and docs/strategies.schema.json from the code
+schema: ## Write docs/settings.* and docs/strategies.* from the code
 	@$(RUN) python -m dagster_project.settings.schema
 	@$(RUN) python -m dagster_project.strategy.catalogue_schema
+	@$(RUN) python -m dagster_project.strategy.catalogue_docs
 
 ui: ## Open the Dagster UI on CONFIG (demo/winback.toml unless given)
 	@$(RUN) winback ui --config $(CONFIG)

@@ -65,6 +65,7 @@ def write_lists(project: Project, as_of: date, *, folder: Path) -> dict[str, dic
         "cohorts": project.read("cohorts.contacts", as_of=as_of),
         "holdout": project.read("strategy.holdout", as_of=as_of),
         "suppressed": project.read("strategy.suppressed", as_of=as_of),
+        "handover": project.read("strategy.handover", as_of=as_of),
         "awaiting_approval": project.read("cohorts.awaiting_approval", as_of=as_of),
     }
     decisions = project.read("cohorts.decisions", as_of=as_of)

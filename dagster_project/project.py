@@ -41,7 +41,7 @@ from dagster_project.strategy.hands import Hands, is_waiting
 from dagster_project.strategy.ledger import ASSIGNMENTS
 from dagster_project.strategy.priors import Beliefs, load_priors
 from dagster_project.strategy.rules import ChannelRules, DecisionRules
-from dagster_project.strategy.words import SLOTS
+from dagster_project.strategy.words import slots_with_data
 
 DAY_TABLES = ("staging.events", "staging.message_events", "staging.feedback")
 WHOLE_TABLES = ("staging.users", "staging.subscriptions", "staging.consents", "staging.links", "staging.assignments")
@@ -245,7 +245,7 @@ class Project:
         """Where the strategies come from."""
         chosen = self.settings.strategies
         return CatalogueSource(
-            folder=None if chosen.folder is None else self.settings.root / Path(chosen.folder).expanduser(),
+            folder=self.settings.strategies_dir,
             industry=self.settings.compliance.industry,
             kept=frozenset(chosen.enabled),
             channels=frozenset(self.settings.channels),
@@ -253,8 +253,7 @@ class Project:
 
     def _slots_with_data(self) -> frozenset[str]:
         """The places in templates that some source can fill."""
-        mapped = {f"{table}.{name}" for table, one in self.settings.sources.tables.items() for name in one.columns}
-        return frozenset(name for name, slot in SLOTS.items() if slot.data is None or slot.data in mapped)
+        return slots_with_data({table: tuple(one.columns) for table, one in self.settings.sources.tables.items()})
 
     def hands(self, as_of: date) -> Hands:
         """What people decided of strategies, as it stands on a night."""

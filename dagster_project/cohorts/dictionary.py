@@ -10,7 +10,7 @@ from dagster_project.cohorts.export import CsvForm
 from dagster_project.cohorts.tables import AWAITING_CONTACTS, CONTACTS, DECISIONS, USERS
 from dagster_project.lake.sql_model import ColumnDoc
 from dagster_project.lake.table_doc import TableDoc
-from dagster_project.strategy.tables import HOLDOUT, SUPPRESSED
+from dagster_project.strategy.tables import HANDED_OVER, HOLDOUT, SUPPRESSED
 
 DICTIONARY = "data_dictionary.csv"
 
@@ -19,6 +19,7 @@ _LISTS = {
     "cohorts": CONTACTS,
     "holdout": HOLDOUT,
     "suppressed": SUPPRESSED,
+    "handover": HANDED_OVER,
     "awaiting_approval": AWAITING_CONTACTS,
 }
 _WHOLE = {"users": USERS, "decisions": DECISIONS}
@@ -54,7 +55,7 @@ def data_dictionary(
 ) -> pl.DataFrame:
     """file, column, type, unit, meaning, note: one row per file and column, in the order of the files' columns.
 
-    `lists`: the schemas of cohorts, holdout, suppressed and awaiting_approval, which are written as CSV of `form` and
+    `lists`: the schemas of cohorts and of the other lists, which are written as CSV of `form` and
     as Parquet; `whole` those of users and decisions, written as Parquet alone. `column` is the name in the file. `note`
     says how a CSV cell becomes the exact value again.
     """

@@ -27,7 +27,7 @@ from dagster_project.outages.silence import spoilt_users
 from dagster_project.outages.tables import OUTAGES
 from dagster_project.project import Project
 from dagster_project.settings import settings_hash
-from dagster_project.strategy.catalogue import load_catalogue
+from dagster_project.strategy.catalogue import every_strategy
 
 FEATURES, OUTCOMES, USERS = "marts.user_features", "marts.user_outcomes", "marts.users"
 IMPORTED = "staging.assignments"
@@ -121,7 +121,7 @@ def make_past_returns(project: Project, as_of: date) -> pl.DataFrame:
 
 def known_contacts(project: Project, users: pl.DataFrame, *, as_of: date) -> pl.DataFrame:
     """Every contact that our ledger or an imported campaign holds, and whether it made an offer."""
-    offers = {strategy.id: strategy.offer.kind != "none" for strategy in load_catalogue().strategies}
+    offers = {strategy.id: strategy.offer.kind != "none" for strategy in every_strategy(project.catalogue_source)}
     ledger = project.ledger_rows(after=date.min, before=as_of)
     imported = project.seen(IMPORTED, as_of=as_of).join(users.select("user_sk", "user_id"), on="user_sk", how="inner")
     return pl.concat([campaign_contacts(ledger, offers=offers), campaign_contacts(imported, offers=offers)])

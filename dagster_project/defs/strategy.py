@@ -33,6 +33,7 @@ from dagster_project.strategy.tables import (
     CURVE,
     EXPORTED,
     GATED,
+    HANDED_OVER,
     HANDS,
     HOLDOUT,
     PRICES,
@@ -65,6 +66,7 @@ def make_decisions(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]:
         HOLDOUT.table: decisions.holdout,
         SUPPRESSED.table: decisions.suppressed,
         AWAITING.table: decisions.awaiting,
+        HANDED_OVER.table: decisions.handover,
         CONSIDERED.table: decisions.considered,
         GATED.table: decisions.gated,
         PRICES.table: decisions.prices,
@@ -170,7 +172,7 @@ def export_facts(exported: pl.DataFrame) -> dict[str, float]:
 def strategy() -> dg.Definitions:
     """Every table of the layer."""
     decisions = frame_assets(
-        [EXPORTED, HOLDOUT, SUPPRESSED, AWAITING, CONSIDERED, GATED, PRICES, CURVE, HANDS],
+        [EXPORTED, HOLDOUT, SUPPRESSED, AWAITING, HANDED_OVER, CONSIDERED, GATED, PRICES, CURVE, HANDS],
         make_decisions,
         reads=[
             "marts.users",

@@ -1,6 +1,7 @@
 """The [export] section: how the night's files are written, and further files for the tools that send or advertise."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, PlainSerializer, model_validator
@@ -137,16 +138,21 @@ class Export(Section):
         """The attributes that hold addresses, which must stay inside the lake."""
         return tuple(name for name in (self.email_attribute, self.phone_attribute) if name is not None)
 
-    def faults(self, *, channels: Iterable[str], profile_columns: Iterable[str]) -> Iterator[Fault]:
-        """Yield what does not agree with the channels and with the columns of sources.users."""
+    def faults(
+        self, *, channels: Iterable[str], profile_columns: Iterable[str], folder: Path | None
+    ) -> Iterator[Fault]:
+        """Yield what does not agree with the channels, with the columns of sources.users, or with the strategies.
+
+        `folder`: that of the company's own strategies, if it has one.
+        """
         yield from self._unmapped(set(profile_columns))
         for name, destination in self.destinations.items():
             where = ("destinations", name)
             for channel in destination.channels or ():
                 if channel not in channels:
                     yield _unknown(where, "channels", destination.channels, channel, channels)
-            for strategy in _unknown_strategies(destination.strategies or ()):
-                yield _unknown(where, "strategies", destination.strategies, strategy, _strategies())
+            for strategy in _unknown_strategies(destination.strategies or (), folder):
+                yield _unknown(where, "strategies", destination.strategies, strategy, _strategies(folder))
             needed = "email_attribute" if destination.identifier.startswith("email") else "phone_attribute"
             if destination.is_hashed and getattr(self, needed) is None:
                 fix = f"write export.{needed}: the column of sources.users that holds it"
@@ -172,12 +178,12 @@ def _contact_columns() -> tuple[str, ...]:
     return tuple(CONTACTS.columns)
 
 
-def _unknown_strategies(names: tuple[str, ...]) -> list[str]:
-    known = _strategies() if names else ()
+def _unknown_strategies(names: tuple[str, ...], folder: Path | None) -> list[str]:
+    known = _strategies(folder) if names else ()
     return [name for name in names if name not in known]
 
 
-def _strategies() -> tuple[str, ...]:
-    from dagster_project.strategy.catalogue import load_catalogue
+def _strategies(folder: Path | None) -> tuple[str, ...]:
+    from dagster_project.strategy.catalogue import CatalogueSource, strategy_ids
 
-    return tuple(load_catalogue().by_id)
+    return tuple(sorted(strategy_ids(CatalogueSource(folder=folder))))

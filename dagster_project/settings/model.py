@@ -362,7 +362,11 @@ class Settings(Section):
     @model_validator(mode="after")
     def _exports_fit_what_is_there(self) -> "Settings":
         users = self.sources.users
-        found = self.export.faults(channels=list(self.channels), profile_columns=users.columns if users else ())
+        found = self.export.faults(
+            channels=list(self.channels),
+            profile_columns=users.columns if users else (),
+            folder=self.strategies_dir,
+        )
         refuse([Fault(("export", *fault.where), fault.value, fault.problem, fault.fix) for fault in found])
         return self
 
@@ -375,6 +379,12 @@ class Settings(Section):
     def reports_dir(self) -> Path:
         """Absolute folder of the nightly reports."""
         return (self.root / Path(self.paths.reports).expanduser()).resolve()
+
+    @property
+    def strategies_dir(self) -> Path | None:
+        """Absolute folder of the company's own strategies."""
+        own = self.strategies.folder
+        return None if own is None else (self.root / Path(own).expanduser()).resolve()
 
     def source_paths(self, table: str) -> tuple[str, ...]:
         """Paths or globs of a table's files: local ones absolute, URIs as written; empty if unset."""

@@ -108,6 +108,16 @@ GATED = pl.Schema(
     }
 )
 APART_DAYS = 28  # strategies that exclude each other do not follow each other sooner; an opinion
+HANDOVER = pl.Schema(
+    {
+        "user_id": pl.String,
+        "strategy_id": pl.String,
+        "handover": pl.String,
+        "stage": pl.String,
+        "explanation": pl.String,
+    }
+)
+ADS = "ads"  # the channel whose rules say who may be in an ad audience
 MOST_CONSIDERED = 5  # options of a user that are told; the count of all is told beside
 
 
@@ -134,7 +144,8 @@ class Decisions:
     Users who are still here may be in the first two, never in the third.
     `awaiting` are contacts that would be in `exported`, had somebody approved their strategy; until then their users
     are in `suppressed`. `assignments` are the ledger rows of the exported and the held out. A held-out row names the
-    strategy and channel that it would have had; its arm says that nothing was sent. `considered`: each user's best
+    strategy and channel that it would have had; its arm says that nothing was sent. `handover`: users to whom nothing is
+    sent and whom somebody else takes on (repairs of data, an ad audience). `considered`: each user's best
     options, `gated` where each user's decision ended, `curve` what other budgets would earn, `hands` what people's
     settings did, `prices` what each limit of the night was worth. All frames of users are sorted by `user_id`, but for
     `considered` (user_sk, place).
@@ -145,6 +156,7 @@ class Decisions:
     suppressed: pl.DataFrame
     awaiting: pl.DataFrame
     assignments: pl.DataFrame
+    handover: pl.DataFrame
     considered: pl.DataFrame
     gated: pl.DataFrame
     prices: pl.DataFrame
@@ -212,6 +224,7 @@ def decide(
         suppressed=suppressed_rows(suppressed, catalogue=catalogue, as_of=as_of),
         awaiting=awaiting.select(list(EXPORTED)),
         assignments=night_rows(assigned(exported, held_out, cases, rules), rules=rules, as_of=as_of),
+        handover=_handed_over(lapsed, catalogue=catalogue, may_advertise=ADS in rules.channels),
         considered=_considered(options),
         gated=_gated(cases, channels=sorted(rules.channels)),
         prices=market_report(market, exported, reachable, rules=rules),
@@ -298,6 +311,30 @@ def _holdout(held_out: pl.DataFrame, rules: DecisionRules) -> pl.DataFrame:
         pl.lit(CONTROL).alias("arm"),
         pl.col("strategy_id").alias("would_be_strategy"),
     ).select(list(HOLDOUT))
+
+
+def _handed_over(lapsed: pl.DataFrame, *, catalogue: Catalogue, may_advertise: bool) -> pl.DataFrame:
+    """Users of silent strategies whom somebody else takes on, as HANDOVER.
+
+    Nobody enters an ad audience unless there is a channel `ads` and no rule closes it for the user.
+    """
+    takers = {one.id: one.handover for one in catalogue.silent if one.handover != "none"}
+    taker = pl.col("silenced_by").replace_strict(takers, default=None, return_dtype=pl.String)
+    is_open = pl.col(f"rule.{ADS}").is_null() if may_advertise else pl.lit(value=False)
+    why = {one.id: f"{one.title}: {one.why_chosen}." for one in catalogue.silent}
+    return (
+        lapsed.with_columns(taker.alias("handover"))
+        .filter((pl.col("handover") == "repairs") | ((pl.col("handover") == "audience") & is_open))
+        .select(
+            "user_id",
+            pl.col("silenced_by").alias("strategy_id"),
+            "handover",
+            "stage",
+            pl.col("silenced_by").replace_strict(why, default=None, return_dtype=pl.String).alias("explanation"),
+        )
+        .select(list(HANDOVER))
+        .sort("user_id")
+    )
 
 
 def _gated(cases: pl.DataFrame, *, channels: list[str]) -> pl.DataFrame:

@@ -119,6 +119,14 @@ def strategy_ids(source: CatalogueSource) -> frozenset[str]:
     return frozenset(read_folder(SHIPPED)) | frozenset(own)
 
 
+def every_strategy(source: CatalogueSource) -> tuple[Strategy, ...]:
+    """Every strategy that can be read, those that the industry leaves out too: past contacts may name them."""
+    own = {} if source.folder is None else read_folder(source.folder)
+    files = {**read_folder(SHIPPED), **own}
+    read = (files[key].strategy for key in sorted(files))
+    return tuple(one for one in read if one is not None)
+
+
 def strategies_without_data(catalogue: Catalogue, *, available_slots: Collection[str]) -> Mapping[str, frozenset[str]]:
     """The strategies that have no words left for any channel without the other slots, with the slots they miss."""
     return {

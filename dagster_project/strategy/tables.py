@@ -69,6 +69,24 @@ AWAITING = table_doc(
     ),
 )
 
+HANDED_OVER = table_doc(
+    "strategy.handover",
+    """
+One row per churned user to whom nothing is sent and whom somebody else takes on: the rows of handover.csv.
+
+grain: user_id
+tests: not_null user_id, strategy_id, handover; unique user_id; handover in ('repairs', 'audience')
+columns:
+  user_id: the user's own id
+  strategy_id: the strategy of deliberate silence that fits
+  handover: repairs (of our own data) or audience (of an ad platform)
+  stage: one of the fifteen stages
+  explanation: why, in one sentence
+
+Nobody is handed to an ad audience without a channel `ads` in the settings that no rule closes for the user.
+""",
+)
+
 HOLDOUT = table_doc(
     "strategy.holdout",
     """

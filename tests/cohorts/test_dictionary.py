@@ -8,11 +8,13 @@ from dagster_project.cohorts.destinations import Destination
 from dagster_project.cohorts.dictionary import DICTIONARY, data_dictionary
 from dagster_project.cohorts.export import CsvForm, exact_text, write_csv
 from dagster_project.cohorts.ranking import COHORTS, USERS
+from dagster_project.strategy.assignment import HANDOVER
 
 LISTS = {
     "cohorts": pl.Schema(COHORTS),
     "holdout": pl.Schema({"user_id": pl.String, "experiment_id": pl.String, "arm": pl.String}),
     "suppressed": pl.Schema({"user_id": pl.String, "until": pl.Date}),
+    "handover": HANDOVER,
     "awaiting_approval": pl.Schema(COHORTS),
 }
 WHOLE = {"users": pl.Schema(USERS), "decisions": DECISIONS}
@@ -42,6 +44,8 @@ def test_every_column_of_every_file_is_told() -> None:
         "holdout.parquet": ["user_id", "experiment_id", "arm"],
         "suppressed.csv": ["user_id", "until"],
         "suppressed.parquet": ["user_id", "until"],
+        "handover.csv": list(HANDOVER),
+        "handover.parquet": list(HANDOVER),
         "awaiting_approval.csv": list(COHORTS),
         "awaiting_approval.parquet": list(COHORTS),
         "users.parquet": list(USERS),

@@ -27,7 +27,7 @@ CANDIDATES = pl.DataFrame(
         "p_active": [0.2, 0.1, 0.05, 0.9],
         "p_return": [0.2, 0.1, 0.05, None],
         "value_if_returned": [100.0, None, 50.0, None],
-        "locale": ["zh-Hans-CN", "fr_FR", None, "en"],
+        "locale": ["en-GB", "fr_FR", None, "en"],
     },
     schema_overrides={"days_silent": pl.Int32},
 )
@@ -77,7 +77,7 @@ def test_rank_is_by_profit_and_ties_are_broken_by_user_id(ranked: pl.DataFrame) 
 
 def test_dose_offer_template_and_locale_come_from_the_catalogue(ranked: pl.DataFrame) -> None:
     assert ranked.select("user_id", "max_touches", "offer", "template_id", "locale").rows() == [
-        ("d", 1, "discount 5.00", "price_save_letter", "zh"),
+        ("d", 1, "discount 5.00", "price_save_letter", "en"),
         ("b", 1, "none", "whats_new_note", "en"),
         ("c", 1, "none", "explore_note", "en"),
     ]
@@ -147,3 +147,28 @@ def test_a_user_of_one_day_is_not_said_to_have_a_gap_of_their_own() -> None:
     once = CANDIDATES.with_columns(pl.lit(0, dtype=pl.Int32).alias("n_gaps"))
     explanation = rank_cohorts(EXPORTED, once, catalogue=load_catalogue())["explanation"][0]
     assert explanation.startswith("Silent for 60 days after the only active day, where 14.0 is usual; 20.0 % likely")
+
+
+def test_the_explanation_speaks_the_language_of_the_users_messages() -> None:
+    users = CANDIDATES.with_columns(
+        locale=pl.lit("zh-Hans-CN"), reason=pl.lit("price_or_plan"), reason_confidence=pl.lit(0.88)
+    )
+    told = pl.DataFrame({"user_id": ["d"], "why_left": ["Probably left."]})
+
+    made = rank_cohorts(EXPORTED.head(1), users, catalogue=load_catalogue(), left_for=told)
+
+    assert made["locale"].item() == "zh"
+    assert made["explanation"].item() == (
+        "已 60 天没有活动（平时间隔 14.0 天）；不联系时回来的可能性为 20.0%；通过邮件使用“价格挽留”预计提高 6.2 个百分点"
+        "（依据：先验判断），扣除成本后预计带来 2.60：用户自己回来的可能性低，而回来的价值高于折扣成本。"
+        " 离开的原因很可能是价格或方案（把握 88%）。"
+    )
+
+
+def test_users_who_are_still_here_are_told_by_their_chance_to_stay() -> None:
+    here = CANDIDATES.head(1).with_columns(
+        is_churned=pl.lit(value=False), p_active=pl.lit(0.4), p_return=pl.lit(None, dtype=pl.Float64)
+    )
+    made = rank_cohorts(EXPORTED.head(1), here, catalogue=load_catalogue())
+    assert "; 40.0 % likely to stay active unaided; " in made["explanation"].item()
+    assert made["p_return"].item() is None

@@ -126,6 +126,7 @@ ASSETS = [
     "strategy/considered",
     "strategy/exported",
     "strategy/gated",
+    "strategy/handover",
     "strategy/hands",
     "strategy/holdout",
     "strategy/prices",

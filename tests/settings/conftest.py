@@ -1,5 +1,6 @@
 """A settings file on disk, written from the text that a test holds."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,12 +33,13 @@ def load(tmp_path: Path) -> Callable[[str], Settings]:
 
 @pytest.fixture
 def refused(load: Callable[[str], Settings], tmp_path: Path) -> Callable[[str], tuple[list[str], list[str]]]:
-    """Return the problems and the fixes, one a line, without the folder of the test."""
+    """Return the problems and the fixes, one a line, without the folder of the test and the numbers of lines."""
 
     def problems_of(text: str) -> tuple[list[str], list[str]]:
         with pytest.raises(SettingsError) as caught:
             load(text)
-        problems = caught.value.problem.replace(f"{tmp_path}/", "").splitlines()
+        told = caught.value.problem.replace(f"{tmp_path}/", "").splitlines()
+        problems = [re.sub(r"^winback[.]toml:[0-9]+: ", "winback.toml: ", line) for line in told]
         return problems, [line.strip() for line in caught.value.fix.splitlines()]
 
     return problems_of

@@ -1,5 +1,6 @@
 import pytest
 
+from dagster_project.errors import SettingsError
 from dagster_project.settings.problems import dotted
 
 
@@ -99,6 +100,13 @@ def test_all_problems_are_told_at_once_in_one_line_each(refused):
         "winback.toml: horizn_days = 60: unknown key",
     ]
     assert [fix.split(": ")[0] for fix in fixes] == [problem.split(": ")[1].split(" = ")[0] for problem in problems]
+
+
+def test_a_problem_names_the_line_of_its_key_or_of_the_nearest_section(load, minimal):
+    with pytest.raises(SettingsError) as caught:
+        load(f"seed = 1\n\n[budget]\nper_night = 0\n[channels.sms]\n{minimal}")
+    places = [line.split("/")[-1].split(": ")[:2] for line in caught.value.problem.splitlines()]
+    assert places == [["winback.toml:4", "budget.per_night = 0"], ["winback.toml:5", "channels.sms.cost"]]
 
 
 def test_a_file_without_sources_is_told_which_section_to_add(refused):

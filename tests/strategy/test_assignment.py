@@ -87,7 +87,8 @@ def test_everyone_held_out_is_in_the_holdout_with_what_they_would_have_had(night
             "would_be_strategy": "price_save",
         }
     ]
-    assert decisions.assignments.rows(named=True) == [
+    of_all = decisions.assignments.filter(pl.col("experiment_id") == "global_holdout")
+    assert of_all.rows(named=True) == [
         {
             "user_id": "u1",
             "experiment_id": "global_holdout",
@@ -100,7 +101,7 @@ def test_everyone_held_out_is_in_the_holdout_with_what_they_would_have_had(night
             "step": 1,
             "template_id": "price_save_letter",
             "is_contacted": False,
-            "is_churned": None,
+            "is_churned": True,
             "stage": "churned_early",
             "reason": None,
             "value_tier": "low",
