@@ -1,0 +1,96 @@
+"""Whether chance gave the arms: sample ratios, and whether arms differed before anything was done."""
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from dagster_project.outcomes.vocabulary import EXPLORE
+
+BROKEN_BELOW = 0.001  # Fabijan et al. 2019: so small that a sound experiment is called broken once in a thousand
+
+
+def sample_ratio_p(entries: pl.DataFrame) -> float | None:
+    """P of arm sizes as uneven as those of one experiment's entries, if chance drew them by their propensities.
+
+    None where no propensity is known or only one arm has any. Constant propensities per arm: Pearson's chi-square on
+    the arms' sizes. Propensities that differ within an arm: the numbers that each arm stands for by inverse
+    propensity, 1 ÷ p summed, compared arm by arm with the largest (Holm over the arms). Explorers are left out where
+    their propensity names arm and strategy together.
+    """
+    known = entries.filter(pl.col("propensity").is_not_null())
+    arms = (
+        known.group_by("arm")
+        .agg(
+            pl.len().alias("n"),
+            pl.col("propensity").first().alias("p"),
+            (pl.col("propensity").max() - pl.col("propensity").min() < 1e-9).alias("is_constant"),
+            (1 / pl.col("propensity")).sum().alias("stands_for"),
+            (1 / pl.col("propensity") ** 2).sum().alias("variance"),
+        )
+        .sort("n", "arm", descending=[True, False])
+    )
+    arms = arms.filter(~((pl.col("arm") == EXPLORE) & ~pl.col("is_constant")))
+    if arms.height < 2:
+        return None
+    return _pearson(arms) if arms["is_constant"].all() else _weighted(arms)
+
+
+def _pearson(arms: pl.DataFrame) -> float:
+    from scipy.stats import chi2
+
+    n, p = arms["n"].to_numpy(), arms["p"].to_numpy()
+    expected = n.sum() * p / p.sum()
+    return float(chi2.sf(((n - expected) ** 2 / expected).sum(), df=len(n) - 1))
+
+
+def _weighted(arms: pl.DataFrame) -> float:
+    from scipy.special import ndtr
+
+    stands_for, variance = arms["stands_for"].to_numpy(), arms["variance"].to_numpy()
+    z = (stands_for[1:] - stands_for[0]) / np.sqrt(variance[1:] + variance[0])
+    return float(min(1.0, (2 * ndtr(-np.abs(z)) * len(z)).min()))
+
+
+def balance_p(entries: pl.DataFrame, *, baseline: str) -> float | None:
+    """P of arms as different in activity over the 28 days before entry, if chance made them (Welch, Holm over arms).
+
+    Where it is tiny, outcomes lie before the assignment: it was written down, or made, after they were known.
+    Inverse propensities weight users whose chances differ.
+    """
+    from scipy.special import ndtr
+
+    x = pl.col("n_active_days_before").cast(pl.Float64)
+    weight = inverse_propensities(entries)
+    told = entries.select("arm", x.alias("x"), pl.Series("w", np.ones(entries.height) if weight is None else weight))
+    means = told.group_by("arm").agg(
+        (pl.col("w") * pl.col("x")).sum() / pl.col("w").sum(), pl.len().alias("n"), pl.col("w").sum()
+    )
+    spread = (
+        told.join(means.select("arm", pl.col("x").alias("mean"), pl.col("w").alias("total")), on="arm")
+        .group_by("arm")
+        .agg((((pl.col("x") - pl.col("mean")) * pl.col("w") / pl.col("total")) ** 2).sum().alias("variance"))
+    )
+    arms = means.join(spread, on="arm").filter(pl.col("n") >= 2).sort("arm")
+    reference = arms.filter(pl.col("arm") == baseline)
+    others = arms.filter(pl.col("arm") != baseline)
+    if reference.is_empty() or others.is_empty():
+        return None
+    error = np.sqrt(others["variance"].to_numpy() + reference["variance"][0])
+    gap = np.abs(others["x"].to_numpy() - reference["x"][0])
+    z = np.where(gap > 0, gap / np.maximum(error, 1e-12), 0)
+    return float(min(1.0, (2 * ndtr(-z) * len(z)).min()))
+
+
+def inverse_propensities(entries: pl.DataFrame) -> npt.NDArray[np.float64] | None:
+    """Weights of one experiment's entries, of mean 1 in each arm; None where no arm's propensities differ.
+
+    Explorers all weigh the same: their propensity is of the strategy drawn as well, and what they are read for is
+    what exploring does to anybody.
+    """
+    p = pl.col("propensity")
+    differs = (p.max() - p.min() > 1e-9) & (pl.col("arm").first() != EXPLORE)
+    told = entries.select("arm", p, differs.over("arm").fill_null(value=False).alias("differs"))
+    if not told["differs"].any():
+        return None
+    inverse = pl.when("differs").then(1 / p).otherwise(1.0)
+    return told.select((inverse / inverse.mean().over("arm")).alias("w"))["w"].to_numpy()
