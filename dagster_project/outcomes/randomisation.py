@@ -7,6 +7,7 @@ import polars as pl
 from dagster_project.outcomes.vocabulary import EXPLORE
 
 BROKEN_BELOW = 0.001  # Fabijan et al. 2019: so small that a sound experiment is called broken once in a thousand
+FEWEST_TO_BALANCE = 30
 
 
 def sample_ratio_p(entries: pl.DataFrame) -> float | None:
@@ -52,33 +53,32 @@ def _weighted(arms: pl.DataFrame) -> float:
 
 
 def balance_p(entries: pl.DataFrame, *, baseline: str) -> float | None:
-    """P of arms as different in activity over the 28 days before entry, if chance made them (Welch, Holm over arms).
+    """P of arms as different in activity over the 28 days before entry, if chance made them (one variance, Holm over arms).
 
     Where it is tiny, outcomes lie before the assignment: it was written down, or made, after they were known.
-    Inverse propensities weight users whose chances differ.
+    Inverse propensities weight users whose chances differ. None where an arm has fewer than 30.
     """
     from scipy.special import ndtr
 
-    x = pl.col("n_active_days_before").cast(pl.Float64)
+    arms = sorted(entries["arm"].unique())
+    arm = entries["arm"].cast(pl.Enum(arms)).to_physical().to_numpy()
+    x = entries["n_active_days_before"].fill_null(0).to_numpy().astype(np.float64)
     weight = inverse_propensities(entries)
-    told = entries.select("arm", x.alias("x"), pl.Series("w", np.ones(entries.height) if weight is None else weight))
-    means = told.group_by("arm").agg(
-        (pl.col("w") * pl.col("x")).sum() / pl.col("w").sum(), pl.len().alias("n"), pl.col("w").sum()
-    )
-    spread = (
-        told.join(means.select("arm", pl.col("x").alias("mean"), pl.col("w").alias("total")), on="arm")
-        .group_by("arm")
-        .agg((((pl.col("x") - pl.col("mean")) * pl.col("w") / pl.col("total")) ** 2).sum().alias("variance"))
-    )
-    arms = means.join(spread, on="arm").filter(pl.col("n") >= 2).sort("arm")
-    reference = arms.filter(pl.col("arm") == baseline)
-    others = arms.filter(pl.col("arm") != baseline)
-    if reference.is_empty() or others.is_empty():
+    n, w, wx = np.bincount(arm), np.bincount(arm, weights=weight), np.bincount(arm, weights=_times(weight, x))
+    of_mean = np.bincount(arm, weights=None if weight is None else weight**2) / w**2
+    others = [place for place, name in enumerate(arms) if name != baseline and n[place] >= FEWEST_TO_BALANCE]
+    if baseline not in arms or n[arms.index(baseline)] < FEWEST_TO_BALANCE or not others:
         return None
-    error = np.sqrt(others["variance"].to_numpy() + reference["variance"][0])
-    gap = np.abs(others["x"].to_numpy() - reference["x"][0])
-    z = np.where(gap > 0, gap / np.maximum(error, 1e-12), 0)
-    return float(min(1.0, (2 * ndtr(-z) * len(z)).min()))
+    # Had chance made the arms, they would share one variance: that of all holds where an arm is small.
+    variance, reference = float(np.var(x)), arms.index(baseline)
+    gap = (wx / w)[others] - (wx / w)[reference]
+    error = np.sqrt(variance * (of_mean[others] + of_mean[reference]))
+    z = np.divide(np.abs(gap), error, out=np.zeros(len(others)), where=error > 0)
+    return float(min(1.0, (2 * ndtr(-z) * len(others)).min()))
+
+
+def _times(weight: npt.NDArray[np.float64] | None, x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return x if weight is None else weight * x
 
 
 def inverse_propensities(entries: pl.DataFrame) -> npt.NDArray[np.float64] | None:
