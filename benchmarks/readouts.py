@@ -47,6 +47,7 @@ HILLSTROM = {
     ("mens", "clicked"): (0.681, 0.092),
     ("mens", "spend"): (0.770, 0.145),
 }
+CALLED = {"returned": "visit", "clicked": "conversion", "spend": "spend"}
 MOST_SECONDS = 60.0
 
 
@@ -112,7 +113,7 @@ def known_experiments(data: Path) -> list[Verdict]:
     for (arm, metric), (wanted, error) in HILLSTROM.items():
         row = effects.row(by_predicate=(pl.col("arm") == arm) & (pl.col("metric") == metric), named=True)
         scale = 1 if metric == "spend" else 100
-        named = f"{arm} {'visit conversion spend'.split()[list(('returned', 'clicked', 'spend')).index(metric)]}"
+        named = f"{arm} {CALLED[metric]}"
         found += [three_digits(f"{named}, effect", scale * row["difference"], wanted)]
         found += [three_digits(f"{named}, error", scale * row["error"], error)]
     cats = pl.read_csv(data / "cookie_cats" / "cookie_cats.csv")
@@ -183,7 +184,7 @@ def cut(log: str, rows: pl.DataFrame, *, at: date, days: int) -> Split:
 
 
 def false_positives(split: Split) -> Iterator[Verdict]:
-    """Of 400 random halves of users to whom nothing was done: how many differ at one look, adjusted as the night does."""
+    """Of 400 random halves of users to whom nothing was done: how many differ at one look, adjusted."""
     spend = {} if split.spend is None else {f"spend_{d}": pl.Series(split.spend) for d in HORIZONS}
     n = len(split.active)
     plain = experiment({"arm": "control", "returned_after": happened(split.active), **spend}, n=n)
@@ -299,10 +300,8 @@ def coverage() -> Iterator[Verdict]:
         yield level_verdict(f"coverage, {name}", float(hits / n_runs), low=0.93, high=0.97)
 
 
-def simulated(
-    seed: int, *, is_spend: bool, unequal: bool
-) -> tuple[pl.DataFrame, float, Floats | None, Floats]:
-    """One experiment of 3,000 users whose contact helps some and harms others, its true mean effect, weights, forecast."""
+def simulated(seed: int, *, is_spend: bool, unequal: bool) -> tuple[pl.DataFrame, float, Floats | None, Floats]:
+    """Entries of 3,000 users, of whom contact helps some and harms others; the true mean effect, weights, forecast."""
     rng = np.random.default_rng(seed)
     n = 3_000
     score = rng.normal(size=n)

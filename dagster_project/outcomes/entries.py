@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 import polars as pl
 
-from dagster_project.outcomes.vocabulary import CONTROL, EXPLORE, HORIZONS, WORDS
+from dagster_project.outcomes.vocabulary import CONTROL, EXPLORE, HORIZONS, TREAT, WORDS
 
 LEDGER, IMPORTED = "ledger", "imported"
 KEY = ["experiment_id", "user_id"]
@@ -40,7 +40,6 @@ ROWS = pl.Schema(
         **{name: kind for name, kind in ENTRIES.items() if not name.startswith("cost_")},
         "assigned_at": pl.Datetime("us", "UTC"),
         "outcome_at": pl.Datetime("us", "UTC"),
-        "n_arms": pl.Int64(),
         "step": pl.Int32(),
         "expected_cost": pl.Float64(),
     }
@@ -154,28 +153,33 @@ def _empty_arms(entries: pl.DataFrame) -> pl.DataFrame:
 
 
 def _two_arms(rows: pl.DataFrame) -> pl.DataFrame:
-    """Users with two arms, but for those whom new shares moved: they count where they began."""
-    moved = rows.group_by(KEY).agg(pl.col("arm").n_unique().alias("n_seen"), pl.col("n_arms").max())
-    told_twice = moved.filter(pl.max_horizontal("n_seen", pl.col("n_arms").fill_null(1)) > 1)
-    if told_twice.is_empty():
+    """Users with two arms. In the ledger those whom new shares moved are none: they count where they began."""
+    several = rows.group_by(KEY).agg(pl.col("arm").n_unique().alias("n")).filter(pl.col("n") > 1).select(KEY)
+    if several.is_empty():
         return FAULTS.to_frame()
-    under = rows.join(_shares_in_force(rows), on=["experiment_id", "assigned_on"], how="left").join(
-        told_twice.select(KEY), on=KEY, how="semi"
+    told = rows.join(several, on=KEY, how="semi").join(
+        _shares_in_force(rows), on=["experiment_id", "assigned_on"], how="left"
     )
-    within = under.group_by([*KEY, "shares"]).agg(pl.col("arm").n_unique().alias("n"), pl.col("n_arms").max())
-    faulty = within.filter(pl.max_horizontal("n", pl.col("n_arms").fill_null(1)) > 1)
-    counted = faulty.select(KEY).unique().group_by("experiment_id").len()
+    within = told.group_by([*KEY, "shares"]).agg(pl.col("arm").n_unique().alias("n")).filter(pl.col("n") > 1)
+    counted = within.select(KEY).unique().group_by("experiment_id").len()
     return _named(counted, "two arms", pl.format("{} of its users are in two arms.", pl.col("len")))
 
 
 def _shares_in_force(rows: pl.DataFrame) -> pl.DataFrame:
-    """experiment_id, assigned_on, shares: a name for the shares of treat and control that a day was drawn by."""
+    """experiment_id, assigned_on, shares: a name for what a day of the ledger was drawn by; one for all days else."""
     days = rows.group_by("experiment_id", "assigned_on").agg(
-        pl.col("propensity").filter(pl.col("arm") == arm).max().alias(arm) for arm in ("treat", CONTROL)
+        *(pl.col("propensity").filter(pl.col("arm") == arm).max().alias(arm) for arm in (TREAT, CONTROL)),
+        (pl.col("origin") == LEDGER).all().alias("is_ledger"),
     )
-    filled = pl.col("treat", CONTROL).fill_null(strategy="forward").over("experiment_id", order_by="assigned_on")
-    name = pl.format("{} {}", pl.col("treat").round(6).fill_null(-1), pl.col(CONTROL).round(6).fill_null(-1))
-    return days.with_columns(filled).select("experiment_id", "assigned_on", name.alias("shares"))
+    shares = pl.col(TREAT, CONTROL)
+    filled = shares.forward_fill().over("experiment_id", order_by="assigned_on")
+    whole = shares.backward_fill().over("experiment_id", order_by="assigned_on")
+    name = pl.format("{} {}", pl.col(TREAT).round(6).fill_null(-1), pl.col(CONTROL).round(6).fill_null(-1))
+    return (
+        days.with_columns(filled)
+        .with_columns(whole)
+        .select("experiment_id", "assigned_on", pl.when("is_ledger").then(name).otherwise(pl.lit("")).alias("shares"))
+    )
 
 
 def _impossible_propensities(entries: pl.DataFrame) -> pl.DataFrame:

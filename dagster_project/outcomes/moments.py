@@ -5,6 +5,8 @@ One pass per metric over the entries of one experiment, by counting; everything 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +19,7 @@ Ints = npt.NDArray[np.int64]
 
 N_HORIZONS = len(HORIZONS)
 BASE = ("n", "w", "wx", "wxx", "ww", "wwx", "wwxx")
+FEWEST_IN_CROSS = 30  # users of an arm, below which all dimensions crossed are not told apart
 OUTCOME = ("n", "wy", "wyy", "wxy", "wwy", "wwyy", "wwxy")
 """`n` counts the users with an outcome that is not nought; w is the weight, x the covariate, y the outcome."""
 
@@ -34,20 +37,21 @@ class Moments:
     base: Floats
     of: Mapping[str, Floats]
     own_base: Mapping[str, Floats]
-    is_weighted: bool
     is_adjusted: bool
 
 
 @dataclass(frozen=True)
 class _Cells:
-    """Users by cell: a combination of arm and every dimension. `closed` counts the horizons that are over."""
+    """Users by cell: a combination of arm and every dimension. `closed` counts the horizons that are over.
+
+    `weight` is None where all weigh the same: then half of the sums equal the others and are not made.
+    """
 
     cell: Ints
     closed: Ints
-    weight: Floats
+    weight: Floats | None
     covariate: Floats
     n_cells: int
-    is_weighted: bool
 
 
 def take_moments(
@@ -72,37 +76,54 @@ def take_moments(
     cells = _Cells(
         cell=cell,
         closed=np.searchsorted(HORIZONS, seen, side="right"),
-        weight=np.ones(entries.height) if weight is None else weight,
+        weight=weight,
         covariate=centred,
         n_cells=len(cell_codes[0]),
-        is_weighted=weight is not None,
     )
-    slices, place = _slices(cell_codes, levels[1:], dimensions, with_cross=with_cross)
-    gather = _Gather(arm=cell_codes[0], places=place, n_arms=len(arms), n_slices=slices.height)
+    counts = np.bincount(cell, minlength=cells.n_cells)
+    slices, places = _slices(cell_codes, levels[1:], dimensions, counts=counts if with_cross else None)
+    gather = _gather(cell_codes[0], places, n_arms=len(arms), n_slices=slices.height)
     of, own = {}, {}
     for metric in metrics:
-        sums, own_base = _metric_sums(entries, cells, metric)
-        of[metric.name] = gather(sums)
+        of[metric.name], own_base = _metric_sums(entries, cells, metric, gather)
         if own_base is not None:
-            own[metric.name] = gather(own_base)
+            own[metric.name] = own_base
     is_adjusted = covariate is not None and bool(np.ptp(covariate) > 0)
-    return Moments(arms, slices, gather(_base_sums(cells)), of, own, cells.is_weighted, is_adjusted)
+    return Moments(arms, slices, _base_sums(cells, gather), of, own, is_adjusted)
 
 
 @dataclass(frozen=True)
 class _Gather:
-    """Adds cells up to arms and slices."""
+    """Sums by cell, then by arm and slice: one sparse row of ones per arm and slice."""
 
-    arm: Ints
-    places: tuple[Ints, ...]
+    matrix: Any
     n_arms: int
     n_slices: int
 
-    def __call__(self, sums: Floats) -> Floats:
-        total = np.zeros((self.n_arms, self.n_slices, *sums.shape[1:]))
-        for place in self.places:
-            np.add.at(total, (self.arm, place), sums)
-        return total
+    def sums(self, key: Ints, values: Sequence[Floats | None], *rest: int) -> Floats:
+        """The values (None: ones) summed by key, by arm, slice, the `rest` of the key and, last, value.
+
+        `key` counts cells first. The same array is summed once.
+        """
+        n_cells = self.matrix.shape[1]
+        distinct = {id(value): value for value in values}
+        made = {}
+        for name, value in distinct.items():
+            by_cell = np.bincount(key, weights=value, minlength=n_cells * prod(rest)).reshape(n_cells, -1)
+            made[name] = np.asarray(self.matrix @ by_cell).reshape(self.n_arms, self.n_slices, *rest)
+        return np.stack([made[id(value)] for value in values], axis=-1)
+
+
+def _gather(arm: Ints, places: Sequence[Ints], *, n_arms: int, n_slices: int) -> _Gather:
+    """`places`: the slice of each cell, or -1, one per dimension."""
+    from scipy.sparse import csr_matrix
+
+    cells = np.arange(len(arm))
+    inside = [place >= 0 for place in places]
+    rows = np.concatenate([(arm * n_slices + place)[keep] for place, keep in zip(places, inside, strict=True)])
+    columns = np.concatenate([cells[keep] for keep in inside])
+    ones = np.ones(len(rows))
+    return _Gather(csr_matrix((ones, (rows, columns)), shape=(n_arms * n_slices, len(arm))), n_arms, n_slices)
 
 
 def _codes(
@@ -122,111 +143,109 @@ def _dense(codes: Sequence[Ints], sizes: Sequence[int]) -> tuple[Ints, list[Ints
     mixed = np.zeros(len(codes[0]), dtype=np.int64)
     for code, size in zip(codes, sizes, strict=True):
         mixed = mixed * size + code
-    present, cell = np.unique(mixed, return_inverse=True)
+    present, cell = _numbered(mixed, n_possible=prod(sizes))
     parts: list[Ints] = []
     for size in reversed(sizes):
         present, part = np.divmod(present, size)
         parts.append(part)
-    return cell.astype(np.int64), parts[::-1]
+    return cell, parts[::-1]
+
+
+def _numbered(values: Ints, *, n_possible: int) -> tuple[Ints, Ints]:
+    """The distinct values, ascending, and the place of each value among them; by counting where that is cheap."""
+    if n_possible > 10_000_000:
+        present, place = np.unique(values, return_inverse=True)
+        return present, place.ravel().astype(np.int64)
+    present = np.flatnonzero(np.bincount(values, minlength=n_possible))
+    places = np.zeros(n_possible, dtype=np.int64)
+    places[present] = np.arange(len(present))
+    return present, places[values]
 
 
 def _slices(
-    cell_codes: Sequence[Ints], levels: Sequence[tuple[str, ...]], dimensions: Sequence[str], *, with_cross: bool
-) -> tuple[pl.DataFrame, tuple[Ints, ...]]:
-    """dimension, value of every slice; and for each dimension the slice of each cell."""
+    cell_codes: Sequence[Ints],
+    levels: Sequence[tuple[str, ...]],
+    dimensions: Sequence[str],
+    *,
+    counts: Ints | None,
+) -> tuple[pl.DataFrame, list[Ints]]:
+    """dimension, value of every slice; and for each dimension the slice of each cell.
+
+    With the users per cell also the slices of all dimensions crossed that have enough in at least two arms; cells
+    outside them have -1.
+    """
     rows = [(ALL, ALL)]
     places = [np.zeros(len(cell_codes[0]), dtype=np.int64)]
     for name, names, code in zip(dimensions, levels, cell_codes[1:], strict=True):
         places.append(code + len(rows))
         rows += [(name, value) for value in names]
-    if with_cross:
-        combined = np.stack(cell_codes[1:], axis=1)
-        found, place = np.unique(combined, axis=0, return_inverse=True)
-        places.append(place.ravel().astype(np.int64) + len(rows))
-        named = [" · ".join(names[int(c)] for names, c in zip(levels, line, strict=True)) for line in found]
-        rows += [(CROSS, value) for value in named]
-    return pl.DataFrame(rows, schema={"dimension": pl.String, "value": pl.String}, orient="row"), tuple(places)
+    if counts is not None:
+        crossed, place = _dense(cell_codes[1:], [len(names) for names in levels])
+        large = np.bincount(crossed, weights=counts >= FEWEST_IN_CROSS) >= 2
+        number = np.where(large, large.cumsum() - 1 + len(rows), -1)
+        places.append(number[crossed])
+        kept = [[names[int(c)] for c in part[large]] for names, part in zip(levels, place, strict=True)]
+        rows += [(CROSS, " · ".join(values)) for values in zip(*kept, strict=True)]
+    return pl.DataFrame(rows, schema={"dimension": pl.String, "value": pl.String}, orient="row"), places
 
 
-def _base_sums(cells: _Cells) -> Floats:
-    """Per cell and horizon, BASE of the users whose horizon is over."""
-    return _over_closed(cells, np.arange(len(cells.cell)), _powers(cells, slice(None)))
-
-
-def _powers(cells: _Cells, rows: npt.NDArray[np.int64] | slice) -> list[Floats]:
-    """The values whose sums are BASE."""
-    w, x = cells.weight[rows], cells.covariate[rows]
-    wx = w * x
-    plain = [np.ones(len(w)), w, wx, wx * x]
-    return [*plain, w * w, w * wx, wx * wx] if cells.is_weighted else [*plain, *plain[1:]]
-
-
-def _over_closed(cells: _Cells, rows: Ints, values: Sequence[Floats]) -> Floats:
+def _base_sums(cells: _Cells, gather: _Gather) -> Floats:
+    """BASE of the users whose horizon is over."""
     n_closed = N_HORIZONS + 1
-    key = cells.cell[rows] * n_closed + cells.closed[rows]
-    shape = (cells.n_cells, n_closed)
-    summed = [np.bincount(key, weights=v, minlength=shape[0] * n_closed).reshape(shape) for v in _distinct(values)]
-    table = np.stack([summed[i] for i in _distinct_places(values)], axis=-1)
+    key = cells.cell * n_closed + cells.closed
+    table = gather.sums(key, _powers(cells, slice(None)), n_closed)
     # At horizon k those count who have seen more than k of the horizons.
-    return np.asarray(table[:, ::-1].cumsum(axis=1)[:, ::-1][:, 1:])
+    return np.asarray(table[:, :, ::-1].cumsum(axis=2)[:, :, ::-1][:, :, 1:])
 
 
-def _distinct(values: Sequence[Floats]) -> list[Floats]:
-    return list({id(value): value for value in values}.values())
+def _powers(cells: _Cells, rows: Ints | slice) -> list[Floats | None]:
+    """The values whose sums are BASE; None stands for ones."""
+    x = cells.covariate[rows]
+    if cells.weight is None:
+        return [None, None, x, (square := x * x), None, x, square]
+    w = cells.weight[rows]
+    wx = w * x
+    return [None, w, wx, wx * x, w * w, w * wx, wx * wx]
 
 
-def _distinct_places(values: Sequence[Floats]) -> list[int]:
-    order = {id(value): place for place, value in enumerate(_distinct(values))}
-    return [order[id(value)] for value in values]
-
-
-def _metric_sums(entries: pl.DataFrame, cells: _Cells, metric: Metric) -> tuple[Floats, Floats | None]:
+def _metric_sums(entries: pl.DataFrame, cells: _Cells, metric: Metric, gather: _Gather) -> tuple[Floats, Floats | None]:
     if metric.kind == "after":
-        return _after_sums(entries[metric.column(0)], cells), None
-    sums = np.zeros((cells.n_cells, N_HORIZONS, len(OUTCOME)))
-    own = np.zeros((cells.n_cells, N_HORIZONS, len(BASE))) if metric.kind == "mean" else None
+        return _after_sums(entries[metric.column(0)], cells, gather), None
+    sums, own = [], []
     for k, days in enumerate(HORIZONS):
         values = entries[metric.column(days)]
-        told = values.is_not_null() if metric.kind == "mean" else values.fill_null(0) != 0
-        rows = np.flatnonzero(told.to_numpy() & (cells.closed > k))
-        y = values.to_numpy()[rows].astype(np.float64)
-        sums[:, k] = _at_cells(cells, rows, _with_outcome(cells, rows, y))
-        if own is not None:
-            own[:, k] = _at_cells(cells, rows, _powers(cells, rows))
-    return sums, own
+        y = values.fill_null(0.0).to_numpy()
+        told = values.is_not_null().to_numpy() if metric.kind == "mean" else y != 0
+        rows = np.flatnonzero(told & (cells.closed > k))
+        sums.append(gather.sums(cells.cell[rows], _with_outcome(cells, rows, y[rows], metric)))
+        if metric.kind == "mean":
+            own.append(gather.sums(cells.cell[rows], _powers(cells, rows)))
+    return np.stack(sums, axis=2), np.stack(own, axis=2) if own else None
 
 
-def _with_outcome(cells: _Cells, rows: Ints, y: Floats) -> list[Floats]:
-    """The values whose sums are OUTCOME."""
-    w, x = cells.weight[rows], cells.covariate[rows]
+def _with_outcome(cells: _Cells, rows: Ints, y: Floats, metric: Metric) -> list[Floats | None]:
+    """The values whose sums are OUTCOME; of a total only the sum is wanted."""
+    if metric.kind == "total":
+        wy = y if cells.weight is None else cells.weight[rows] * y
+        return [None, wy, wy, wy, wy, wy, wy]
+    x = cells.covariate[rows]
+    if cells.weight is None:
+        plain = [y, y * y, x * y]
+        return [None, *plain, *plain]
+    w = cells.weight[rows]
     wy = w * y
-    plain = [wy, wy * y, wy * x]
-    return [np.ones(len(y)), *plain, *([w * wy, wy * wy, w * wy * x] if cells.is_weighted else plain)]
+    return [None, wy, wy * y, wy * x, w * wy, wy * wy, w * wy * x]
 
 
-def _at_cells(cells: _Cells, rows: Ints, values: Sequence[Floats]) -> Floats:
-    key = cells.cell[rows]
-    summed = [np.bincount(key, weights=value, minlength=cells.n_cells) for value in _distinct(values)]
-    return np.stack([summed[i] for i in _distinct_places(values)], axis=-1)
-
-
-def _after_sums(after: pl.Series, cells: _Cells) -> Floats:
+def _after_sums(after: pl.Series, cells: _Cells, gather: _Gather) -> Floats:
     """OUTCOME of what happened or did not, from the day on which it first did: one pass for all horizons."""
     happened = np.flatnonzero(after.is_not_null().to_numpy() & (cells.closed > 0))
     bucket = np.searchsorted(HORIZONS, after.gather(happened).to_numpy(), side="right")
     known = bucket < N_HORIZONS
     rows, bucket = happened[known], bucket[known]
-    w, x = cells.weight[rows], cells.covariate[rows]
-    # y is 0 or 1, so y² is y
-    values = [np.ones(len(rows)), w, w, w * x]
-    values = [*values, w * w, w * w, w * w * x] if cells.is_weighted else [*values, *values[1:]]
     n_closed = N_HORIZONS + 1
     key = (cells.cell[rows] * n_closed + cells.closed[rows]) * N_HORIZONS + bucket
-    shape = (cells.n_cells, n_closed, N_HORIZONS)
-    distinct = _distinct(values)
-    summed = [np.bincount(key, weights=v, minlength=int(np.prod(shape))).reshape(shape) for v in distinct]
-    by_horizon = [
-        np.stack([np.cumsum(one, axis=2)[:, k + 1 :, k].sum(axis=1) for k in range(N_HORIZONS)], axis=1)
-        for one in summed
-    ]
-    return np.stack([by_horizon[i] for i in _distinct_places(values)], axis=-1)
+    # y is 0 or 1, so its sums with the weights and the covariate are those of the users to whom it happened.
+    n, w, wx, _, ww, wwx, _ = _powers(cells, rows)
+    table = gather.sums(key, [n, w, w, wx, ww, ww, wwx], n_closed, N_HORIZONS).cumsum(axis=3)
+    return np.stack([table[:, :, k + 1 :, k].sum(axis=2) for k in range(N_HORIZONS)], axis=2)

@@ -8,7 +8,7 @@ import polars as pl
 
 from dagster_project.outcomes.comparison import Compared
 from dagster_project.outcomes.effects import Effects
-from dagster_project.outcomes.moments import Moments
+from dagster_project.outcomes.moments import FEWEST_IN_CROSS, Moments
 from dagster_project.outcomes.vocabulary import (
     ALL,
     CONTROL,
@@ -23,9 +23,9 @@ from dagster_project.outcomes.vocabulary import (
 
 Floats = npt.NDArray[np.float64]
 
-COST = Metric("cost", "sum", False, "cost of contact")
+COST = Metric("cost", "total", False, "cost of contact")
 MONEY_METRICS = (PROFIT, COST)
-FEWEST = {ALL: 2, CROSS: 30}  # users of each arm; 20 elsewhere
+FEWEST = {ALL: 2, CROSS: FEWEST_IN_CROSS}  # users of each arm; 20 elsewhere
 SPENT, WORTH = "spend", "worth of a return"
 
 MONEY = pl.Schema(
@@ -65,8 +65,8 @@ def with_money(entries: pl.DataFrame, *, margin_share: float) -> Priced:
     came back. Where neither is known, or no cost is, there is no money to speak of.
     """
     longest = HORIZONS[-1]
-    has_cost = entries.filter(pl.col("arm") != CONTROL)[f"cost_{longest}"].drop_nulls().len() > 0
-    if not has_cost:
+    paid = (pl.col("arm") != CONTROL) & pl.col(f"cost_{longest}").is_not_null()
+    if not entries.select(paid.any()).item():
         return Priced(entries, None)
     if entries[f"spend_{longest}"].null_count() < entries.height:
         gained, basis = {days: pl.col(f"spend_{days}").fill_null(0) for days in HORIZONS}, SPENT

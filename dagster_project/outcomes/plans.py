@@ -21,7 +21,8 @@ def planned_users(entries: pl.DataFrame, *, arm: str, baseline: str) -> int:
     An imported experiment is over: what entered was planned. Our own: the users that a gain as forecast for those who
     entered in the first 14 days would need, with power .8 at 5 %; so nothing that happened later moves the plan.
     """
-    both = entries.filter(pl.col("arm").is_in([arm, baseline]))
+    needed = entries.select("arm", "origin", "assigned_on", "p_return", "uplift")
+    both = needed.filter(pl.col("arm").is_in([arm, baseline]))
     if both.is_empty():
         return LEAST_USERS
     if (both["origin"] == IMPORTED).all():
@@ -33,8 +34,8 @@ def planned_users(entries: pl.DataFrame, *, arm: str, baseline: str) -> int:
     effect = max(forecast or USUAL_GAIN * base, LEAST_EFFECT)
     base = min(max(base, 0.001), 0.98)
     share = min(max(first.filter(pl.col("arm") == baseline).height / first.height, 0.01), 0.99)
-    needed = sample_size(base, effect=min(effect, (1 - base) / 2), control_share=share)
-    return min(max(needed, LEAST_USERS), MOST_USERS)
+    n_needed = sample_size(base, effect=min(effect, (1 - base) / 2), control_share=share)
+    return min(max(n_needed, LEAST_USERS), MOST_USERS)
 
 
 def _mean(frame: pl.DataFrame, column: str) -> float | None:

@@ -15,22 +15,26 @@ def sample_ratio_p(entries: pl.DataFrame) -> float | None:
 
     None where no propensity is known or only one arm has any. Constant propensities per arm: Pearson's chi-square on
     the arms' sizes. Propensities that differ within an arm: the numbers that each arm stands for by inverse
-    propensity, 1 ÷ p summed, compared arm by arm with the largest (Holm over the arms). Explorers are left out where
-    their propensity names arm and strategy together.
+    propensity, 1 ÷ p summed, compared arm by arm with the largest (Holm over the arms). Explorers are left out:
+    their propensity is of arm and strategy together.
     """
-    known = entries.filter(pl.col("propensity").is_not_null())
+    # Few propensities stand for a million users.
+    known = (
+        entries.group_by("arm", pl.col("propensity").alias("p"))
+        .agg(pl.len().alias("n"))
+        .filter(pl.col("p").is_not_null() & (pl.col("arm") != EXPLORE))
+    )
     arms = (
         known.group_by("arm")
         .agg(
-            pl.len().alias("n"),
-            pl.col("propensity").first().alias("p"),
-            (pl.col("propensity").max() - pl.col("propensity").min() < 1e-9).alias("is_constant"),
-            (1 / pl.col("propensity")).sum().alias("stands_for"),
-            (1 / pl.col("propensity") ** 2).sum().alias("variance"),
+            pl.col("n").sum(),
+            pl.col("p").min(),
+            (pl.col("p").max() - pl.col("p").min() < 1e-9).alias("is_constant"),
+            (pl.col("n") / pl.col("p")).sum().alias("stands_for"),
+            (pl.col("n") / pl.col("p") ** 2).sum().alias("variance"),
         )
         .sort("n", "arm", descending=[True, False])
     )
-    arms = arms.filter(~((pl.col("arm") == EXPLORE) & ~pl.col("is_constant")))
     if arms.height < 2:
         return None
     return _pearson(arms) if arms["is_constant"].all() else _weighted(arms)
@@ -53,7 +57,7 @@ def _weighted(arms: pl.DataFrame) -> float:
 
 
 def balance_p(entries: pl.DataFrame, *, baseline: str) -> float | None:
-    """P of arms as different in activity over the 28 days before entry, if chance made them (one variance, Holm over arms).
+    """P of arms as different in activity over the 28 days before entry, if chance made them. Holm over the arms.
 
     Where it is tiny, outcomes lie before the assignment: it was written down, or made, after they were known.
     Inverse propensities weight users whose chances differ. None where an arm has fewer than 30.

@@ -96,16 +96,20 @@ def read_experiments(entries: pl.DataFrame, faults: pl.DataFrame, *, rules: Read
     less than once in a thousand: broken, shown, not read. Estimand: the mean difference in the outcome between having
     been assigned the arm and the baseline, over all who entered and whose days are over, whatever they then got.
     """
-    parts = entries.partition_by("experiment_id", as_dict=True, maintain_order=True)
     read = [
-        _read_one(str(name), parts[(name,)], faults.filter(pl.col("experiment_id") == name), rules)
-        for (name,) in sorted(parts)
+        _read_one(name, _of(entries, name), _of(faults, name), rules)
+        for name in sorted(entries["experiment_id"].unique())
     ]
     return Readouts(
         experiments=pl.DataFrame([one.row for one in read], schema=EXPERIMENTS, orient="row"),
         readouts=pl.concat([READOUTS.to_frame(), *(one.readouts for one in read)]),
         money=pl.concat([MONEY.to_frame(), *(one.money for one in read)]),
     )
+
+
+def _of(frame: pl.DataFrame, experiment_id: str) -> pl.DataFrame:
+    is_it = frame["experiment_id"] == experiment_id
+    return frame if is_it.all() else frame.filter(is_it)  # a copy of a million wide rows is most of the work
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,13 @@ DRAWN_DIMENSIONS = ("strategy_id", "channel")
 
 @dataclass(frozen=True)
 class Metric:
-    """One outcome. `after` metrics are the first day on which it happened; others are sums or means per horizon."""
+    """One outcome. `after`: the first day on which it happened. `sum` and `mean`: per horizon.
+
+    A `total` is a sum of which the spread is not asked.
+    """
 
     name: str
-    kind: Literal["after", "sum", "mean"]
+    kind: Literal["after", "sum", "mean", "total"]
     is_good: bool
     title: str
 
