@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dagster_project.outcomes.effects import Effects, compare_arms
+from dagster_project.outcomes.effects import FEWEST_EVENTS, Effects, compare_arms
 from dagster_project.outcomes.looks import looked_at
 from dagster_project.outcomes.moments import Moments
 from dagster_project.outcomes.vocabulary import Metric
@@ -39,6 +39,7 @@ class Compared:
             of[self.control],
             is_binary=metric.kind == "after",
             is_adjusted=moments.is_adjusted,
+            fewest_events=FEWEST_EVENTS if metric.kind in ("sum", "mean") else 0,
         )
 
 

@@ -47,6 +47,7 @@ def compare_arms(
     *,
     is_binary: bool,
     is_adjusted: bool,
+    fewest_events: int = 0,
 ) -> Effects:
     """The average effect of assignment on all who entered (intention to treat), and its standard error.
 
@@ -55,7 +56,8 @@ def compare_arms(
     never worse in large samples than the plain difference and needs no model to be right. With inverse propensities
     as weights, the same fitted by weighted least squares, which is augmented inverse propensity weighting with a
     linear outcome model (Robins, Rotnitzky & Zhao 1994). The variance is the robust one (Huber, White), with the
-    common mean's own. Not for effects on those who were reached: nothing here conditions on what came after.
+    common mean's own. Unknown (NaN) where fewer than `fewest_events` of both arms have an outcome: a handful of bills
+    tells no variance. Not for effects on those who were reached: nothing here conditions on what came after.
     """
     base_t, base_c = _named(treated_base, BASE), _named(control_base, BASE)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -66,7 +68,8 @@ def compare_arms(
         n = one.n + two.n
         slopes = (one.slope - two.slope) ** 2 * spread / np.maximum(n, 1)
         error = np.sqrt(one.variance + two.variance + slopes)
-    known = (one.n >= 2) & (two.n >= 2) & np.isfinite(error)
+    n_events = _named(treated, OUTCOME)["n"] + _named(control, OUTCOME)["n"]
+    known = (one.n >= 2) & (two.n >= 2) & np.isfinite(error) & (n_events >= fewest_events)
     return Effects(
         n_treated=one.n,
         n_control=two.n,

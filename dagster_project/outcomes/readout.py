@@ -27,6 +27,7 @@ from dagster_project.outcomes.vocabulary import (
     EXPLORE,
     HORIZONS,
     METRICS,
+    NOT_NOTED,
     RETURNED,
     WORDS,
     Metric,
@@ -195,7 +196,9 @@ def _chance_faults(experiment_id: str, ratio: float | None, balance: float | Non
 def _rows(
     experiment_id: str, one: Compared, moments: Moments, metrics: Sequence[Metric], rules: ReadoutRules
 ) -> pl.DataFrame:
-    slices = moments.slices.with_row_index("place").filter(pl.col("dimension") != CROSS)
+    # A part of which nothing was noted is no part.
+    named = (pl.col("dimension") != CROSS) & (pl.col("value") != NOT_NOTED)
+    slices = moments.slices.with_row_index("place").filter(named)
     if one.arm == EXPLORE:
         slices = slices.filter(~pl.col("dimension").is_in(DRAWN_DIMENSIONS))
     place = slices["place"].to_numpy()

@@ -140,16 +140,19 @@ def explained(
     )
     if effect["low"] is not None:
         said += f" ({_points(effect['low'])} to {_points(effect['high'])}, sound however often one looks)"
-    share = 0.0 if planned_share is None else planned_share
-    ends = {
+    return f"{said}. {_ending(decision, harms, planned_share or 0.0)}"
+
+
+def _ending(decision: str, harms: list[str], planned_share: float) -> str:
+    entered = f"{planned_share:.0%} of the planned users have entered"
+    return {
         WORKS: "It works.",
         AT_A_PRICE: f"It works, but more {' and '.join(harms)}.",
         HARMS: f"It harms: more {' and '.join(harms)}." if harms else "It harms: fewer came back.",
-        NOTHING_SHOWN: "All that were planned have entered, and no effect is shown.",
-        UNDECIDED: f"It cannot be told yet: {share:.0%} of the planned users have entered.",
-        TOO_EARLY: f"It is too early to say: {share:.0%} of the planned users have entered.",
-    }
-    return f"{said}. {ends[decision]}"
+        NOTHING_SHOWN: "All that were planned have entered, and no effect is shown beyond what that leaves possible.",
+        UNDECIDED: f"It cannot be told yet: {entered}.",
+        TOO_EARLY: f"It is too early to say: {entered}.",
+    }[decision]
 
 
 def _percent(share: object) -> str:

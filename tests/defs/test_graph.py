@@ -264,6 +264,7 @@ def test_without_settings_the_calendar_begins_in_1990_and_every_night_table_is_o
         "intermediate/message_steps",
         "intermediate/platform_days",
         "intermediate/category_days",
+        "intermediate/response_days",
         "intermediate/signal_days",
         "intermediate/user_days",
     }
