@@ -59,14 +59,15 @@ class Examined:
 def experiment_row(one: Examined, readouts: pl.DataFrame, decision_days: int) -> dict[str, object]:
     """The row of EXPERIMENTS. The arm it is judged by is treat, else the largest beside the baseline."""
     counts = dict(one.entries.group_by("arm").len().sort("len", "arm", descending=[True, False]).iter_rows())
-    arm = leading_arm(counts, one.baseline)
+    arm = leading_arm(counts, one.baseline) or ""
     primary = readouts.filter(pl.col("is_primary") & (pl.col("arm") == arm))
     effect = primary.row(0, named=True) if primary.height else None
-    planned = one.plans.get(arm or "")
-    entered = counts.get(arm or "", 0) + counts.get(one.baseline, 0)
-    share = entered / planned if planned else None
+    planned = one.plans.get(arm)
+    entered = counts.get(arm, 0) + counts.get(one.baseline, 0)
+    seen = effect["n_treated"] + effect["n_control"] if effect else 0
+    seen_share = seen / planned if planned else 0.0
     harms = harmed(readouts, arm, decision_days)
-    decision = BROKEN if one.faults.height else decide(effect, harms, planned_share=share)
+    decision = BROKEN if one.faults.height else decide(effect, harms, seen_share=seen_share)
     return {
         "experiment_id": one.experiment_id,
         "origin": one.entries["origin"][0],
@@ -74,17 +75,17 @@ def experiment_row(one: Examined, readouts: pl.DataFrame, decision_days: int) ->
         "newest_on": one.entries["assigned_on"].max(),
         "n_users": one.entries.height,
         "arms": ", ".join(f"{name} {n:,}" for name, n in counts.items()),
-        "arm": arm,
+        "arm": arm or None,
         "baseline": one.baseline,
         "n_planned": planned,
-        "planned_share": share,
+        "planned_share": entered / planned if planned else None,
         "sample_ratio_p": one.ratio_p,
         "balance_p": one.balance_p,
         "decision_days": decision_days,
         **{name: effect[name] if effect else None for name in ("difference", "low", "high")},
         "decision": decision,
         "faults": "; ".join(one.faults["fault"].unique().sort()) or None,
-        "explanation": explained(one, effect, harms, decision, decision_days, share),
+        "explanation": explained(one, effect, harms, decision, decision_days, seen_share),
     }
 
 
@@ -94,7 +95,7 @@ def leading_arm(counts: Mapping[str, int], baseline: str) -> str | None:
     return TREAT if TREAT in others else (others[0] if others else None)
 
 
-def harmed(readouts: pl.DataFrame, arm: str | None, decision_days: int) -> list[str]:
+def harmed(readouts: pl.DataFrame, arm: str, decision_days: int) -> list[str]:
     """The harms that an arm surely did to all who entered, by the horizon of decision, in plain words."""
     harms = [name for name, metric in BY_NAME.items() if not metric.is_good]
     found = readouts.filter(
@@ -107,8 +108,8 @@ def harmed(readouts: pl.DataFrame, arm: str | None, decision_days: int) -> list[
     return [BY_NAME[name].title for name in harms if name in set(found["metric"])]
 
 
-def decide(effect: Mapping[str, object] | None, harms: list[str], *, planned_share: float | None) -> str:
-    """The decision by returns and harms; "no effect shown" only once all that were planned have entered."""
+def decide(effect: Mapping[str, object] | None, harms: list[str], *, seen_share: float) -> str:
+    """The decision by returns and harms; "no effect shown" only once all that were planned are seen."""
     if effect is None:
         return HARMS if harms else TOO_EARLY
     if effect["verdict"] == BETTER:
@@ -117,7 +118,7 @@ def decide(effect: Mapping[str, object] | None, harms: list[str], *, planned_sha
         return HARMS
     if effect["verdict"] == WAITING:
         return TOO_EARLY
-    return NOTHING_SHOWN if planned_share is not None and planned_share >= 1 else UNDECIDED
+    return NOTHING_SHOWN if seen_share >= 1 else UNDECIDED
 
 
 def explained(
@@ -126,7 +127,7 @@ def explained(
     harms: list[str],
     decision: str,
     decision_days: int,
-    planned_share: float | None,
+    seen_share: float,
 ) -> str:
     """The decision in plain words, with its figures."""
     if one.faults.height:
@@ -140,16 +141,16 @@ def explained(
     )
     if effect["low"] is not None:
         said += f" ({_points(effect['low'])} to {_points(effect['high'])}, sound however often one looks)"
-    return f"{said}. {_ending(decision, harms, planned_share or 0.0)}"
+    return f"{said}. {_ending(decision, harms, seen_share)}"
 
 
-def _ending(decision: str, harms: list[str], planned_share: float) -> str:
-    entered = f"{planned_share:.0%} of the planned users have entered"
+def _ending(decision: str, harms: list[str], seen_share: float) -> str:
+    entered = f"{seen_share:.0%} of the planned users have had these days"
     return {
         WORKS: "It works.",
         AT_A_PRICE: f"It works, but more {' and '.join(harms)}.",
         HARMS: f"It harms: more {' and '.join(harms)}." if harms else "It harms: fewer came back.",
-        NOTHING_SHOWN: "All that were planned have entered, and no effect is shown beyond what that leaves possible.",
+        NOTHING_SHOWN: "All that were planned have had these days, and no effect is shown beyond what that leaves possible.",
         UNDECIDED: f"It cannot be told yet: {entered}.",
         TOO_EARLY: f"It is too early to say: {entered}.",
     }[decision]
