@@ -122,12 +122,15 @@ def _no_control(entries: pl.DataFrame) -> pl.DataFrame:
 
 
 def _empty_arms(entries: pl.DataFrame) -> pl.DataFrame:
-    """Experiments of one arm, and those whose constant propensities leave a share of more than 2 % to nobody.
+    """Experiments of one arm, and imported ones whose constant propensities leave more than 2 % to nobody.
 
-    Explorers' propensities are of arm and strategy together and tell no arm's share.
+    In the ledger treat and control leave room for explorers, of whom a small night may have none.
     """
     arms = entries.group_by("experiment_id", "arm").agg(
-        pl.len(), pl.col("propensity").mean(), pl.col("propensity").n_unique().alias("n_propensities")
+        pl.len(),
+        pl.col("propensity").mean(),
+        pl.col("propensity").n_unique().alias("n_propensities"),
+        (pl.col("origin") == IMPORTED).all().alias("is_imported"),
     )
     told = (
         arms.group_by("experiment_id")
@@ -136,13 +139,12 @@ def _empty_arms(entries: pl.DataFrame) -> pl.DataFrame:
             pl.col("arm").sort().first().alias("only"),
             pl.col("propensity").sum().alias("share"),
             ((pl.col("n_propensities") == 1) & pl.col("propensity").is_not_null()).all().alias("is_constant"),
-            (pl.col("arm") == EXPLORE).any().alias("explores"),
+            (pl.col("is_imported").all() & (pl.col("arm") != EXPLORE).all()).alias("is_told"),
         )
-        .with_columns((pl.col("is_constant") & ~pl.col("explores") & (pl.col("share") < 0.98)).alias("is_short"))
+        .with_columns((pl.col("is_constant") & pl.col("is_told") & (pl.col("share") < 0.98)).alias("is_short"))
     )
     one = told.filter(pl.col("n_arms") == 1)
-    # The ledger's treat and control leave room for explorers, of whom a small night may have none.
-    short = told.filter((pl.col("n_arms") > 1) & pl.col("is_short") & (pl.col("experiment_id") != "global_holdout"))
+    short = told.filter((pl.col("n_arms") > 1) & pl.col("is_short"))
     said = pl.format("The shares of the arms add up to {}: an arm has no users.", pl.col("share").round(2))
     return pl.concat(
         [

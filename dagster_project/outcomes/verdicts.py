@@ -150,7 +150,7 @@ def _ending(decision: str, harms: list[str], seen_share: float) -> str:
         WORKS: "It works.",
         AT_A_PRICE: f"It works, but more {' and '.join(harms)}.",
         HARMS: f"It harms: more {' and '.join(harms)}." if harms else "It harms: fewer came back.",
-        NOTHING_SHOWN: "All that were planned have had these days, and no effect is shown beyond what that leaves possible.",
+        NOTHING_SHOWN: "All that were planned have had these days, and no effect is shown.",
         UNDECIDED: f"It cannot be told yet: {entered}.",
         TOO_EARLY: f"It is too early to say: {entered}.",
     }[decision]
