@@ -38,7 +38,6 @@ def make_outcomes(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]:
     rows = known_assignments(project, users, as_of)
     entries = with_outcomes(project, first_entries(rows), users, as_of)
     rules = ReadoutRules(
-        as_of=as_of,
         decision_days=decision_horizon(horizon_days),
         margin_share=project.settings.value.margin_share,
     )

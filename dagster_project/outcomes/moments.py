@@ -216,18 +216,19 @@ def _metric_sums(entries: pl.DataFrame, cells: _Cells, metric: Metric, gather: _
         values = entries[metric.column(days)]
         y = values.fill_null(0.0).to_numpy()
         told = values.is_not_null().to_numpy() if metric.kind == "mean" else y != 0
-        rows = np.flatnonzero(told & (cells.closed > k))
+        told = told & (cells.closed > k)
+        rows = slice(None) if told.all() else np.flatnonzero(told)
         sums.append(gather.sums(cells.cell[rows], _with_outcome(cells, rows, y[rows], metric)))
         if metric.kind == "mean":
             own.append(gather.sums(cells.cell[rows], _powers(cells, rows)))
     return np.stack(sums, axis=2), np.stack(own, axis=2) if own else None
 
 
-def _with_outcome(cells: _Cells, rows: Ints, y: Floats, metric: Metric) -> list[Floats | None]:
+def _with_outcome(cells: _Cells, rows: Ints | slice, y: Floats, metric: Metric) -> list[Floats | None]:
     """The values whose sums are OUTCOME; of a total only the sum is wanted."""
     if metric.kind == "total":
         wy = y if cells.weight is None else cells.weight[rows] * y
-        return [None, wy, wy, wy, wy, wy, wy]
+        return [wy] * len(OUTCOME)
     x = cells.covariate[rows]
     if cells.weight is None:
         plain = [y, y * y, x * y]

@@ -6,6 +6,8 @@ import polars as pl
 
 from dagster_project.outcomes.vocabulary import EXPLORE
 
+Floats = npt.NDArray[np.float64]
+
 BROKEN_BELOW = 0.001  # Fabijan et al. 2019: so small that a sound experiment is called broken once in a thousand
 FEWEST_TO_BALANCE = 30
 
@@ -56,18 +58,17 @@ def _weighted(arms: pl.DataFrame) -> float:
     return float(min(1.0, (2 * ndtr(-np.abs(z)) * len(z)).min()))
 
 
-def balance_p(entries: pl.DataFrame, *, baseline: str) -> float | None:
+def balance_p(entries: pl.DataFrame, *, baseline: str, weight: Floats | None = None) -> float | None:
     """P of arms as different in activity over the 28 days before entry, if chance made them. Holm over the arms.
 
     Where it is tiny, outcomes lie before the assignment: it was written down, or made, after they were known.
-    Inverse propensities weight users whose chances differ. None where an arm has fewer than 30.
+    `weight`: inverse propensities where chances differ within an arm. None where an arm has fewer than 30.
     """
     from scipy.special import ndtr
 
     arms = sorted(entries["arm"].unique())
     arm = entries["arm"].cast(pl.Enum(arms)).to_physical().to_numpy()
     x = entries["n_active_days_before"].fill_null(0).to_numpy().astype(np.float64)
-    weight = inverse_propensities(entries)
     n, w, wx = np.bincount(arm), np.bincount(arm, weights=weight), np.bincount(arm, weights=_times(weight, x))
     of_mean = np.bincount(arm, weights=None if weight is None else weight**2) / w**2
     others = [place for place, name in enumerate(arms) if name != baseline and n[place] >= FEWEST_TO_BALANCE]
@@ -81,11 +82,11 @@ def balance_p(entries: pl.DataFrame, *, baseline: str) -> float | None:
     return float(min(1.0, (2 * ndtr(-z) * len(others)).min()))
 
 
-def _times(weight: npt.NDArray[np.float64] | None, x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _times(weight: Floats | None, x: Floats) -> Floats:
     return x if weight is None else weight * x
 
 
-def inverse_propensities(entries: pl.DataFrame) -> npt.NDArray[np.float64] | None:
+def inverse_propensities(entries: pl.DataFrame) -> Floats | None:
     """Weights of one experiment's entries, of mean 1 in each arm; None where no arm's propensities differ.
 
     Explorers all weigh the same: their propensity is of the strategy drawn as well, and what they are read for is

@@ -9,7 +9,7 @@ import pytest
 from dagster_project.outcomes.entries import FAULTS
 from dagster_project.outcomes.readout import ReadoutRules, read_experiments
 from dagster_project.outcomes.vocabulary import CROSS, HORIZONS
-from outcomes.builders import NIGHT, entries
+from outcomes.builders import entries
 
 
 def money_of(n_back: tuple[int, int], *, bill: float = 20.0, cost: float | None = 1.0, **columns: Any) -> pl.DataFrame:
@@ -26,7 +26,7 @@ def money_of(n_back: tuple[int, int], *, bill: float = 20.0, cost: float | None 
             **columns,
         },
     )
-    rules = ReadoutRules(as_of=NIGHT, decision_days=28, margin_share=0.5)
+    rules = ReadoutRules(decision_days=28, margin_share=0.5)
     return read_experiments(frame, FAULTS.to_frame(), rules=rules).money
 
 

@@ -6,11 +6,11 @@ import numpy as np
 import polars as pl
 import pytest
 
+from dagster_project.outcomes.differences import READOUTS
 from dagster_project.outcomes.entries import FAULTS
 from dagster_project.outcomes.plans import planned_users
 from dagster_project.outcomes.randomisation import balance_p, inverse_propensities, sample_ratio_p
 from dagster_project.outcomes.readout import (
-    READOUTS,
     ReadoutRules,
     Readouts,
     baseline_of,
@@ -23,7 +23,7 @@ NO_FAULT = FAULTS.to_frame()
 
 
 def read(frame: pl.DataFrame, faults: pl.DataFrame = NO_FAULT) -> Readouts:
-    return read_experiments(frame, faults, rules=ReadoutRules(as_of=NIGHT, decision_days=28, margin_share=1.0))
+    return read_experiments(frame, faults, rules=ReadoutRules(decision_days=28, margin_share=1.0))
 
 
 def sound(n: int = 8_000, *, lift: float = 0.1, seed: int = 1, **columns: Any) -> pl.DataFrame:

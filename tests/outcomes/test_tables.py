@@ -4,9 +4,9 @@ import pytest
 
 from dagster_project.lake.table_doc import TableDoc
 from dagster_project.outcomes import tables
+from dagster_project.outcomes.differences import READOUTS
 from dagster_project.outcomes.money import MONEY
 from dagster_project.outcomes.power import POWER_SCHEMA
-from dagster_project.outcomes.readout import READOUTS
 from dagster_project.outcomes.second_life import SECOND_LIFE
 from dagster_project.outcomes.verdicts import EXPERIMENTS
 from outcomes.builders import entries

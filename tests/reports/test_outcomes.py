@@ -47,7 +47,7 @@ def outcomes() -> OutcomeContent:
     broken = entries(10, experiment_id="spring", assigned_on=date(2024, 5, 1))
     fault = pl.DataFrame([("spring", "no control", "Nobody was held out.")], schema=FAULTS, orient="row")
     both = pl.concat([known, broken])
-    found = read_experiments(both, fault, rules=ReadoutRules(as_of=date(2024, 6, 1), decision_days=28, margin_share=1))
+    found = read_experiments(both, fault, rules=ReadoutRules(decision_days=28, margin_share=1))
     return OutcomeContent(found.experiments, found.readouts, found.money, second_lives(known), POWER)
 
 
