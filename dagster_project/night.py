@@ -247,6 +247,7 @@ def outcome_content(night: Night) -> OutcomeContent:
     """What the pages of experiments show."""
     return OutcomeContent(
         experiments=night.table("outcomes.experiments"),
+        balance=night.table("outcomes.balance"),
         readouts=night.table("outcomes.readouts"),
         money=night.table("outcomes.money"),
         second_life=night.table("outcomes.second_life"),

@@ -8,6 +8,7 @@ import polars as pl
 
 from dagster_project.defs.frame_tables import frame_assets
 from dagster_project.lifecycle.tables import PARAMETERS, STAGES
+from dagster_project.outcomes.balance import arm_balance
 from dagster_project.outcomes.counting import OUTCOMES, count_outcomes
 from dagster_project.outcomes.entries import (
     IMPORTED,
@@ -20,7 +21,7 @@ from dagster_project.outcomes.plans import USUAL_SHARE
 from dagster_project.outcomes.power import strategy_power
 from dagster_project.outcomes.readout import ReadoutRules, decision_horizon, read_experiments
 from dagster_project.outcomes.second_life import second_lives
-from dagster_project.outcomes.tables import ENTRIES, EXPERIMENTS, MONEY, POWER, READOUTS, SECOND_LIFE
+from dagster_project.outcomes.tables import BALANCE, ENTRIES, EXPERIMENTS, MONEY, POWER, READOUTS, SECOND_LIFE
 from dagster_project.outcomes.verdicts import BROKEN
 from dagster_project.outcomes.vocabulary import EXPLORE
 from dagster_project.project import Project
@@ -47,6 +48,7 @@ def make_outcomes(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]:
     return {
         ENTRIES.table: entries.with_columns((~is_broken).alias("is_randomised")),
         EXPERIMENTS.table: found.experiments,
+        BALANCE.table: arm_balance(entries),
         READOUTS.table: found.readouts,
         MONEY.table: found.money,
         SECOND_LIFE.table: second_lives(entries.filter(~is_broken)),
@@ -150,7 +152,7 @@ def p_text(p: float | None) -> str:
 def outcomes() -> dg.Definitions:
     """Every table of the layer."""
     made = frame_assets(
-        [ENTRIES, EXPERIMENTS, READOUTS, MONEY, SECOND_LIFE, POWER],
+        [ENTRIES, EXPERIMENTS, BALANCE, READOUTS, MONEY, SECOND_LIFE, POWER],
         make_outcomes,
         reads=[
             *DAYS,

@@ -164,6 +164,25 @@ columns:
 """,
 )
 
+BALANCE = table_doc(
+    "outcomes.balance",
+    """
+One row per experiment, arm and trait known at entry: on whom it was tried, and how like the baseline the arm was.
+
+grain: experiment_id, arm, trait, value
+tests: not_null experiment_id, arm, trait, n_users, mean; unique experiment_id, arm, trait, value
+columns:
+  experiment_id: the experiment
+  arm: other than the baseline
+  trait: p_return, n_active_days_before, value_if_returned, or a dimension of outcomes.readouts
+  value: of a dimension; null for a number
+  n_users (users): of the arm of whom it is known
+  mean: of the number, or share of the arm with the value
+  baseline_mean: the same of the baseline
+  standardised_difference: in standard deviations of all; small arms differ by more than .1 by chance alone
+""",
+)
+
 SECOND_LIFE = table_doc(
     "outcomes.second_life",
     """
@@ -209,4 +228,4 @@ columns:
 """,
 )
 
-TABLES = (ENTRIES, EXPERIMENTS, READOUTS, MONEY, SECOND_LIFE, POWER)
+TABLES = (ENTRIES, EXPERIMENTS, BALANCE, READOUTS, MONEY, SECOND_LIFE, POWER)

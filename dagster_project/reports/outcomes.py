@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 
 SHOWN = 12  # experiments with a page of their own; all are in the table
 SLICES = 12
+TRAITS = 12
+NUMBERS = {
+    "p_return": "chance to come back without contact",
+    "n_active_days_before": "active days in the 28 before",
+    "value_if_returned": "worth of a return",
+}
 PARTS = {"strategy_id": "strategy", "value_tier": "value tier"}
 
 
@@ -27,6 +33,7 @@ class OutcomeContent:
     """The tables of `outcomes` that the section shows, as the lake holds them."""
 
     experiments: pl.DataFrame
+    balance: pl.DataFrame
     readouts: pl.DataFrame
     money: pl.DataFrame
     second_life: pl.DataFrame
@@ -114,6 +121,7 @@ def _page(outcomes: OutcomeContent, row: Mapping[str, Any], currency: str) -> Ex
     returns = own.filter((pl.col("dimension") == ALL) & (pl.col("metric") == "returned")).sort("horizon_days")
     horizon = _shown_horizon(returns, row["decision_days"])
     found = (
+        _balance_table(outcomes.balance.filter(mine & (pl.col("arm") == row["arm"]))),
         _metric_table(own, horizon, currency),
         _slice_table(own, horizon),
         _money_table(money, currency),
@@ -206,6 +214,29 @@ def effect_lines(returns: pl.DataFrame) -> go.Figure:
 def _shown_horizon(returns: pl.DataFrame, decision_days: int) -> int:
     read = [days for days in returns["horizon_days"] if days <= decision_days]
     return max(read, default=HORIZONS[0])
+
+
+def _balance_table(balance: pl.DataFrame) -> Table | None:
+    """On whom it was tried: numbers first, then the largest shares."""
+    first = pl.col("value").is_null()
+    ordered = balance.sort(first, "mean", "trait", "value", descending=[True, True, False, False])
+    columns = (
+        Column("known at entry", lambda row: _trait(row), False),
+        Column("treated", lambda row: _trait_mean(row, "mean")),
+        Column("control", lambda row: _trait_mean(row, "baseline_mean")),
+        Column("apart, in standard deviations", lambda row: fmt.decimal(row["standardised_difference"])),
+    )
+    return _table("On whom it was tried, and how alike the arms were", columns, ordered.head(TRAITS).rows(named=True))
+
+
+def _trait(row: Mapping[str, Any]) -> str:
+    name = NUMBERS.get(row["trait"], PARTS.get(row["trait"], row["trait"]))
+    return name if row["value"] is None else f"{name} {words(row['value'])}"
+
+
+def _trait_mean(row: Mapping[str, Any], column: str) -> str:
+    is_share = row["value"] is not None or row["trait"] == "p_return"
+    return fmt.percent(row[column]) if is_share else fmt.decimal(row[column])
 
 
 def _metric_table(own: pl.DataFrame, horizon: int, currency: str) -> Table | None:

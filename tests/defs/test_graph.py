@@ -81,6 +81,7 @@ ASSETS = [
     "outages/daily_counts",
     "outages/outages",
     "outages/silenced_users",
+    "outcomes/balance",
     "outcomes/entries",
     "outcomes/experiments",
     "outcomes/money",

@@ -4,6 +4,7 @@ import pytest
 
 from dagster_project.lake.table_doc import TableDoc
 from dagster_project.outcomes import tables
+from dagster_project.outcomes.balance import BALANCE
 from dagster_project.outcomes.differences import READOUTS
 from dagster_project.outcomes.money import MONEY
 from dagster_project.outcomes.power import POWER_SCHEMA
@@ -16,6 +17,7 @@ from outcomes.builders import entries
     ("doc", "columns"),
     [
         (tables.EXPERIMENTS, list(EXPERIMENTS)),
+        (tables.BALANCE, list(BALANCE)),
         (tables.READOUTS, list(READOUTS)),
         (tables.MONEY, list(MONEY)),
         (tables.SECOND_LIFE, list(SECOND_LIFE)),

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 from outcomes.builders import entries
 
+from dagster_project.outcomes.balance import arm_balance
 from dagster_project.outcomes.entries import FAULTS
 from dagster_project.outcomes.power import POWER_SCHEMA
 from dagster_project.outcomes.readout import ReadoutRules, read_experiments
@@ -48,7 +49,7 @@ def outcomes() -> OutcomeContent:
     fault = pl.DataFrame([("spring", "no control", "Nobody was held out.")], schema=FAULTS, orient="row")
     both = pl.concat([known, broken])
     found = read_experiments(both, fault, rules=ReadoutRules(decision_days=28, margin_share=1))
-    return OutcomeContent(found.experiments, found.readouts, found.money, second_lives(known), POWER)
+    return OutcomeContent(found.experiments, arm_balance(both), found.readouts, found.money, second_lives(known), POWER)
 
 
 @pytest.fixture(scope="module")
@@ -78,23 +79,25 @@ def test_a_page_shows_gains_and_harms_parts_money_and_the_second_life(content: O
     page = pages(content, currency="EUR")[1]
 
     assert [table.caption for table in page.tables] == [
+        "On whom it was tried, and how alike the arms were",
         "Gains and harms within 28 days of entry",
         "Whom it helped, whom it hurt",
         "What it earned and cost",
         "How long those who came back stayed; no effect of contact",
     ]
-    assert page.tables[0].rows[0][:2] == ("came back", "gain")
-    assert page.tables[1].rows[0][-1] == "better"
-    assert page.tables[2].rows[0][0] == "1 day"
-    assert page.tables[2].rows[0][4] == "unknown"  # nobody is back on the first day
+    assert page.tables[1].rows[0][:2] == ("came back", "gain")
+    assert page.tables[2].rows[0][-1] == "better"
+    assert page.tables[3].rows[0][0] == "1 day"
+    assert page.tables[3].rows[0][4] == "unknown"  # nobody is back on the first day
     assert page.figure is not None
     assert "Sizes of the arms against what was drawn: p = " in page.chance
 
 
-def test_a_broken_experiment_has_a_page_without_figures(content: OutcomeContent) -> None:
+def test_a_broken_experiment_shows_its_users_and_no_effect(content: OutcomeContent) -> None:
     page = pages(content, currency="EUR")[0]
 
-    assert (page.decision, page.tables, page.figure) == ("broken", (), None)
+    assert (page.decision, page.figure) == ("broken", None)
+    assert [table.caption for table in page.tables] == ["On whom it was tried, and how alike the arms were"]
 
 
 def test_both_are_on_the_page_of_the_night(content: OutcomeContent) -> None:
@@ -109,7 +112,7 @@ def test_both_are_on_the_page_of_the_night(content: OutcomeContent) -> None:
 
 @pytest.mark.parametrize("is_empty", [True, False])
 def test_without_ledger_and_imports_the_page_says_so(content: OutcomeContent, is_empty: bool) -> None:
-    frames = (content.experiments, content.readouts, content.money, content.second_life, content.power)
+    frames = (content.experiments, content.balance, content.readouts, content.money, content.second_life, content.power)
     none = OutcomeContent(*(frame.clear() for frame in frames)) if is_empty else None
 
     assert "There is no experiment to read yet" in page_of(none)
