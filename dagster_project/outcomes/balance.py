@@ -19,6 +19,16 @@ BALANCE = pl.Schema(
         "standardised_difference": pl.Float64(),
     }
 )
+_TRAITS = pl.Schema(
+    {
+        "arm": pl.String(),
+        "trait": pl.String(),
+        "value": pl.String(),
+        "n_users": pl.Int64(),
+        "mean": pl.Float64(),
+        "spread": pl.Float64(),
+    }
+)
 
 
 def arm_balance(entries: pl.DataFrame) -> pl.DataFrame:
@@ -57,14 +67,10 @@ def _of_experiment(experiment_id: str, entries: pl.DataFrame) -> pl.DataFrame:
 def _number(entries: pl.DataFrame, name: str) -> pl.DataFrame:
     """arm, trait, value (null), n_users, mean and the spread over all arms; nothing where nobody has the number."""
     known = entries.filter(pl.col(name).is_not_null()).select("arm", pl.col(name).cast(pl.Float64).alias("number"))
-    spread = known.select(pl.col("number").std(ddof=0)).item()
-    return known.group_by("arm").agg(
-        pl.lit(name).alias("trait"),
-        pl.lit(None, dtype=pl.String).alias("value"),
-        pl.len().cast(pl.Int64).alias("n_users"),
-        pl.col("number").mean().alias("mean"),
-        pl.lit(spread, dtype=pl.Float64).alias("spread"),
-    )
+    spread = float(known["number"].to_numpy().std()) if known.height else None
+    parts = {arm: known.filter(pl.col("arm") == arm)["number"].to_numpy() for arm in known["arm"].unique().sort()}
+    rows = [(arm, name, None, len(numbers), float(numbers.mean()), spread) for arm, numbers in parts.items()]
+    return pl.DataFrame(rows, schema=_TRAITS, orient="row")
 
 
 def _shares(entries: pl.DataFrame, name: str) -> pl.DataFrame:

@@ -74,7 +74,7 @@ _QUERY = f"""
 with entry as (select user_sk, assigned_on from starts),
 first_day as (select min(assigned_on) as first_on from entry),
 wanted as (select distinct user_sk from entry),
-scale as (select coalesce(max(csat_max), 1) as csat_max from intermediate.response_days),
+scale as (select case when max(csat_max) > 0 then max(csat_max) else 1 end as csat_max from intermediate.response_days),
 days as (
     select day.user_sk, day.dt, day.n_core_events, day.amount
     from intermediate.user_days as day
@@ -124,7 +124,7 @@ answers as (
 answered as (
     select
         entry.user_sk, entry.assigned_on, {_SINCE} as since, day.* exclude (user_sk, dt),
-        coalesce(day.nps_sum, 0) / 10 + coalesce(day.csat_sum, 0) / scale.csat_max as score_sum,
+        cast(coalesce(day.nps_sum, 0) / 10 + coalesce(day.csat_sum, 0) / scale.csat_max as decimal(18, 9)) as score_sum,
         coalesce(day.nps_n, 0) + coalesce(day.csat_n, 0) as n_scores
     from entry join answers as day
         on entry.user_sk = day.user_sk
@@ -156,7 +156,8 @@ select
 },
     {
     ", ".join(
-        f"case when said.n_scores_{d} > 0 then said.score_{d} / said.n_scores_{d} end as satisfaction_{d}"
+        f"case when said.n_scores_{d} > 0 then cast(said.score_{d} as double) / said.n_scores_{d} end"
+        f" as satisfaction_{d}"
         for d in HORIZONS
     )
 }

@@ -8,6 +8,7 @@ from datetime import date, timedelta
 import polars as pl
 
 from dagster_project.outcomes.vocabulary import CONTROL, EXPLORE, HORIZONS, TREAT, WORDS
+from dagster_project.reach.fatigue import exact_sum
 
 LEDGER, IMPORTED = "ledger", "imported"
 KEY = ["experiment_id", "user_id"]
@@ -65,7 +66,7 @@ def first_entries(rows: pl.DataFrame) -> pl.DataFrame:
     and was or was not sent. `cost_<days>` sums the expected cost of the user's contacts within those days of the
     entry (a series once, at its first step); null where no cost is noted, nought for the held out.
     """
-    order = [*KEY, "assigned_on", "assigned_at", "arm", "strategy_id", "channel"]
+    order = [*KEY, "assigned_on", "assigned_at", "arm", "strategy_id", "channel", "step", "template_id"]
     first = rows.sort(order, nulls_last=True).unique(KEY, keep="first", maintain_order=True)
     costs = _costs(rows, first)
     return first.join(costs, on=KEY, how="left", maintain_order="left").select(list(ENTRIES)).sort(KEY)
@@ -96,8 +97,11 @@ def _costs(rows: pl.DataFrame, first: pl.DataFrame) -> pl.DataFrame:
     summed = (
         first.select(*KEY, "arm", "assigned_on")
         .join(paid, on=KEY, how="inner")
+        .with_columns(
+            pl.when(since < days).then("expected_cost").otherwise(0.0).alias(f"cost_{days}") for days in HORIZONS
+        )
         .group_by(KEY)
-        .agg(pl.col("expected_cost").filter(since < days).sum().alias(f"cost_{days}") for days in HORIZONS)
+        .agg(exact_sum(f"cost_{days}").alias(f"cost_{days}") for days in HORIZONS)
     )
     costs = first.select(*KEY, "arm").join(summed, on=KEY, how="left", maintain_order="left")
     return costs.select(
@@ -128,7 +132,7 @@ def _empty_arms(entries: pl.DataFrame) -> pl.DataFrame:
     """
     arms = entries.group_by("experiment_id", "arm").agg(
         pl.len(),
-        pl.col("propensity").mean(),
+        pl.col("propensity").max(),
         pl.col("propensity").n_unique().alias("n_propensities"),
         (pl.col("origin") == IMPORTED).all().alias("is_imported"),
     )
@@ -137,7 +141,7 @@ def _empty_arms(entries: pl.DataFrame) -> pl.DataFrame:
         .agg(
             pl.len().alias("n_arms"),
             pl.col("arm").sort().first().alias("only"),
-            pl.col("propensity").sum().alias("share"),
+            pl.col("propensity").sort().sum().alias("share"),
             ((pl.col("n_propensities") == 1) & pl.col("propensity").is_not_null()).all().alias("is_constant"),
             (pl.col("is_imported").all() & (pl.col("arm") != EXPLORE).all()).alias("is_told"),
         )

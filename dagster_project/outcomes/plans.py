@@ -39,5 +39,5 @@ def planned_users(entries: pl.DataFrame, *, arm: str, baseline: str) -> int:
 
 
 def _mean(frame: pl.DataFrame, column: str) -> float | None:
-    value = frame.select(pl.col(column).mean()).item()
-    return None if value is None else float(value)
+    known = frame[column].drop_nulls()
+    return float(known.to_numpy().mean()) if known.len() else None

@@ -1,5 +1,7 @@
 """How many users an experiment needs, what it can see, and how long it takes. Shares of 0 to 1 throughout."""
 
+from typing import Any
+
 import numpy as np
 import polars as pl
 
@@ -85,20 +87,26 @@ def strategy_power(
     """
     if n_nights <= 0 or not 0 < control_share < 1:
         return POWER_SCHEMA.to_frame()
-    known = (
-        entries.filter(pl.col("strategy_id").is_not_null())
-        .group_by("strategy_id")
-        .agg(pl.len().alias("n"), pl.col("p_return").mean(), pl.col("uplift").mean())
-        .sort("strategy_id")
-    )
-    rows = [
-        _strategy_row(row, n_nights, control_share, horizon_days, fallback_share) for row in known.iter_rows(named=True)
-    ]
+    rows = []
+    for name in entries["strategy_id"].drop_nulls().unique().sort():
+        part = entries.filter(pl.col("strategy_id") == name)
+        row = {
+            "strategy_id": name,
+            "n": part.height,
+            "p_return": _mean(part["p_return"]),
+            "uplift": _mean(part["uplift"]),
+        }
+        rows.append(_strategy_row(row, n_nights, control_share, horizon_days, fallback_share))
     return pl.DataFrame(rows, schema=POWER_SCHEMA, orient="row")
 
 
+def _mean(values: pl.Series) -> float | None:
+    known = values.drop_nulls().to_numpy()
+    return float(known.mean()) if known.size else None
+
+
 def _strategy_row(
-    row: dict[str, float], n_nights: int, control_share: float, horizon_days: int, fallback_share: float
+    row: dict[str, Any], n_nights: int, control_share: float, horizon_days: int, fallback_share: float
 ) -> dict[str, object]:
     base = row["p_return"] if row["p_return"] is not None else fallback_share
     base = float(np.clip(base, 0.001, 0.999))

@@ -1,5 +1,7 @@
 """Whether chance gave the arms: sample ratios, and whether arms differed before anything was done."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 import polars as pl
@@ -25,36 +27,44 @@ def sample_ratio_p(entries: pl.DataFrame) -> float | None:
         entries.group_by("arm", pl.col("propensity").alias("p"))
         .agg(pl.len().alias("n"))
         .filter(pl.col("p").is_not_null() & (pl.col("arm") != EXPLORE))
+        .sort("arm", "p")
     )
-    arms = (
-        known.group_by("arm")
-        .agg(
-            pl.col("n").sum(),
-            pl.col("p").min(),
-            (pl.col("p").max() - pl.col("p").min() < 1e-9).alias("is_constant"),
-            (pl.col("n") / pl.col("p")).sum().alias("stands_for"),
-            (pl.col("n") / pl.col("p") ** 2).sum().alias("variance"),
-        )
-        .sort("n", "arm", descending=[True, False])
-    )
-    if arms.height < 2:
+    arms = [_arm(known.filter(pl.col("arm") == arm)) for arm in known["arm"].unique().sort()]
+    if len(arms) < 2:
         return None
-    return _pearson(arms) if arms["is_constant"].all() else _weighted(arms)
+    return _pearson(arms) if all(arm.is_constant for arm in arms) else _weighted(arms)
 
 
-def _pearson(arms: pl.DataFrame) -> float:
+@dataclass(frozen=True)
+class _Arm:
+    n: int
+    p: float
+    is_constant: bool
+    stands_for: float
+    variance: float
+
+
+def _arm(shares: pl.DataFrame) -> _Arm:
+    """One arm by its propensities `p` and the users `n` with each."""
+    n, p = shares["n"].to_numpy(), shares["p"].to_numpy()
+    return _Arm(int(n.sum()), float(p[0]), bool(np.ptp(p) < 1e-9), float((n / p).sum()), float((n / p**2).sum()))
+
+
+def _pearson(arms: list[_Arm]) -> float:
     from scipy.stats import chi2
 
-    n, p = arms["n"].to_numpy(), arms["p"].to_numpy()
+    n, p = np.array([arm.n for arm in arms]), np.array([arm.p for arm in arms])
     expected = n.sum() * p / p.sum()
     return float(chi2.sf(((n - expected) ** 2 / expected).sum(), df=len(n) - 1))
 
 
-def _weighted(arms: pl.DataFrame) -> float:
+def _weighted(arms: list[_Arm]) -> float:
     from scipy.special import ndtr
 
-    stands_for, variance = arms["stands_for"].to_numpy(), arms["variance"].to_numpy()
-    z = (stands_for[1:] - stands_for[0]) / np.sqrt(variance[1:] + variance[0])
+    largest = max(range(len(arms)), key=lambda place: arms[place].n)
+    others = [arm for place, arm in enumerate(arms) if place != largest]
+    gaps = np.array([arm.stands_for - arms[largest].stands_for for arm in others])
+    z = gaps / np.sqrt([arm.variance + arms[largest].variance for arm in others])
     return float(min(1.0, (2 * ndtr(-np.abs(z)) * len(z)).min()))
 
 
@@ -92,10 +102,15 @@ def inverse_propensities(entries: pl.DataFrame) -> Floats | None:
     Explorers all weigh the same: their propensity is of the strategy drawn as well, and what they are read for is
     what exploring does to anybody.
     """
-    p = pl.col("propensity")
-    differs = (p.max() - p.min() > 1e-9) & (pl.col("arm").first() != EXPLORE)
-    told = entries.select("arm", p, differs.over("arm").fill_null(value=False).alias("differs"))
-    if not told["differs"].any():
+    arms = sorted(entries["arm"].unique())
+    arm = entries["arm"].cast(pl.Enum(arms)).to_physical().to_numpy()
+    p = entries["propensity"].to_numpy()
+    ends = entries.group_by("arm").agg(
+        pl.col("propensity").min().alias("low"), pl.col("propensity").max().alias("high")
+    )
+    differs = {name: high - low > 1e-9 for name, low, high in ends.iter_rows() if low is not None and name != EXPLORE}
+    if not any(differs.values()):
         return None
-    inverse = pl.when("differs").then(1 / p).otherwise(1.0)
-    return told.select((inverse / inverse.mean().over("arm")).alias("w"))["w"].to_numpy()
+    inverse = np.where(np.array([differs.get(name, False) for name in arms])[arm], 1 / p, 1.0)
+    means = np.bincount(arm, weights=inverse) / np.bincount(arm)
+    return np.asarray(inverse / means[arm])

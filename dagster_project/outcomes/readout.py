@@ -129,7 +129,7 @@ def covariate_of(entries: pl.DataFrame) -> Floats | None:
     """
     told = entries["p_return"]
     if told.null_count() < told.len():
-        return told.fill_null(strategy="mean").to_numpy()
+        return told.fill_null(float(told.drop_nulls().to_numpy().mean())).to_numpy()
     return np.asarray(np.log1p(entries["n_active_days_before"].fill_null(0).to_numpy().astype(np.float64)))
 
 

@@ -14,12 +14,13 @@
 --   is_shared: shared, invited or referred somebody, by an event that says so
 --   nps_sum: sum of the scores of kind nps, 0 to 10 each; null without one
 --   nps_n (scores): how many
---   csat_sum: sum of the scores of kind csat; null without one
+--   csat_sum: sum of the scores of kind csat, 0 to a million each; null without one
 --   csat_max: the largest of them
 --   csat_n (scores): how many
 --
 -- What a readout counts beside activity and money, which intermediate.user_days has. Shares are told by the word in
--- the type of an event: share, shared, invite, invited, invitation, referral, referred, 分享, 邀请, 推荐.
+-- the type of an event: share, shared, invite, invited, invitation, referral, referred, 分享, 邀请, 推荐. A score off its
+-- scale is none.
 
 with messages as (
     select
@@ -34,19 +35,29 @@ with messages as (
     group by user_sk, dt
 ),
 
+scores as (
+    select
+        user_sk,
+        dt,
+        kind,
+        case when kind = 'nps' and score between 0 and 10 then cast(score as decimal(18, 4)) end as nps,
+        case when kind = 'csat' and score between 0 and 1000000 then cast(score as decimal(18, 4)) end as csat
+    from staging.feedback
+    where kind in ('deletion_request', 'complaint', 'nps', 'csat')
+),
+
 told as (
     select
         user_sk,
         dt,
         count(*) filter (where kind = 'deletion_request') as n_deletions,
         count(*) filter (where kind = 'complaint') as n_complaints,
-        sum(score) filter (where kind = 'nps') as nps_sum,
-        count(score) filter (where kind = 'nps') as nps_n,
-        sum(score) filter (where kind = 'csat') as csat_sum,
-        max(score) filter (where kind = 'csat') as csat_max,
-        count(score) filter (where kind = 'csat') as csat_n
-    from staging.feedback
-    where kind in ('deletion_request', 'complaint', 'nps', 'csat')
+        cast(sum(nps) as double) as nps_sum,
+        count(nps) as nps_n,
+        cast(sum(csat) as double) as csat_sum,
+        cast(max(csat) as double) as csat_max,
+        count(csat) as csat_n
+    from scores
     group by user_sk, dt
 ),
 
