@@ -39,7 +39,6 @@ lock: ## Resolve both lock files anew (needs uv)
 schema: ## Write docs/settings.* and docs/strategies.* from the code
 	@$(RUN) python -m dagster_project.settings.schema
 	@$(RUN) python -m dagster_project.strategy.catalogue_schema
-	@$(RUN) python -m dagster_project.strategy.catalogue_docs
 
 ui: ## Open the Dagster UI on CONFIG (demo/winback.toml unless given)
 	@$(RUN) winback ui --config $(CONFIG)

@@ -21,6 +21,7 @@ from dagster_project.reach.saturation import max_per_week
 from dagster_project.reports import ReportContent, render_report, write_plotly_js
 from dagster_project.reports.compliance import RuleFigures
 from dagster_project.reports.messages import message_metrics
+from dagster_project.reports.outcomes import OutcomeContent, outcome_metrics
 from dagster_project.reports.reasons import reason_metrics
 from dagster_project.reports.trust import TrustContent
 from dagster_project.rule_figures import rule_figures, rule_metrics
@@ -121,6 +122,7 @@ def metrics(night: Night, quality: pl.DataFrame) -> dict[str, Any]:
         "prices": night.table("strategy.prices").to_dicts(),
         "budget_curve": night.table("strategy.budget_curve").to_dicts(),
         "hands": night.table("strategy.hands").to_dicts(),
+        "outcomes": outcome_metrics(outcome_content(night)),
         "data_quality": quality.to_dicts(),
         "messages": message_metrics(
             night.table("marts.message_quality"),
@@ -251,6 +253,7 @@ def report_content(night: Night, quality: pl.DataFrame) -> ReportContent:
         arms=arms(contacts, n_held_out=holdout.height),
         rules=night.rules(),
         suppressed_counts=suppressed.group_by("rule_id", "citation").len("n_users").sort("rule_id", "citation"),
+        outcomes=outcome_content(night),
         trust=trust_content(night),
         reasons=night.table("reasons.reasons"),
         breakdowns=night.table("reasons.breakdowns"),
@@ -261,6 +264,18 @@ def report_content(night: Night, quality: pl.DataFrame) -> ReportContent:
         missing_tables=tuple(
             f"{name}: without it {SWITCHED_OFF[name]}" for name in CANONICAL if name not in project.sources
         ),
+    )
+
+
+def outcome_content(night: Night) -> OutcomeContent:
+    """What the pages of experiments show."""
+    return OutcomeContent(
+        experiments=night.table("outcomes.experiments"),
+        balance=night.table("outcomes.balance"),
+        readouts=night.table("outcomes.readouts"),
+        money=night.table("outcomes.money"),
+        second_life=night.table("outcomes.second_life"),
+        power=night.table("outcomes.power"),
     )
 
 

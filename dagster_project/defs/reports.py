@@ -16,6 +16,7 @@ from dagster_project.models import tables as model_tables
 from dagster_project.models.contracts import tables as contract_tables
 from dagster_project.night import publish_night
 from dagster_project.outages import tables as outage_tables
+from dagster_project.outcomes import tables as outcome_tables
 from dagster_project.project import Project
 from dagster_project.pruning import prune
 from dagster_project.reach import tables as reach_tables
@@ -37,6 +38,7 @@ FRAME_TABLES: tuple[Documented, ...] = (
     *reason_tables.TABLES,
     reach_tables.CONTACT_POINTS,
     *trust_tables.TABLES,
+    *outcome_tables.TABLES,
     strategy_tables.SEND_HOURS,
     strategy_tables.EXPORTED,
     strategy_tables.HOLDOUT,
@@ -99,6 +101,7 @@ def is_newest_night(lake: Lake, as_of: date) -> bool:
             "lifecycle.definition_agreement",
             "lifecycle.regret_rates",
             "outages.outages",
+            "outcomes.experiments",
             "models.verdicts",
             "marts.daily_activity",
             "marts.message_quality",

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from dagster_project.reports.compliance import RuleFigures
+    from dagster_project.reports.outcomes import OutcomeContent
     from dagster_project.reports.trust import TrustContent
 
 
@@ -82,6 +83,8 @@ class ReportContent:
     rules: RuleFigures | None = None
     """What the rules of contact kept back and found."""
 
+    outcomes: OutcomeContent | None = None
+    """What experiments brought."""
     trust: TrustContent | None = None
     """What the section on trust shows."""
     reasons: pl.DataFrame | None = None

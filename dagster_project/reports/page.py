@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
-from dagster_project.reports import compliance, figures, outages, prices, sentences, summaries, tables, trust
+from dagster_project.reports import compliance, figures, outages, outcomes, prices, sentences, summaries, tables, trust
 from dagster_project.reports import formatting as fmt
 from dagster_project.reports import reasons as of_reasons
 
@@ -95,6 +95,7 @@ def render_report(content: ReportContent, *, plotly_js: Literal["shared", "inlin
         leads=_leads(content),
         outages=_outages(content),
         prices=_prices(content),
+        outcomes=_outcomes(content),
         messages=message_tables(content),
         trust=_trust(content),
         rules=_rules(content),
@@ -253,6 +254,25 @@ def _curve_picture(content: ReportContent) -> Picture | None:
         return None
     line = prices.curve_line(content.budget_curve, currency=content.currency)
     return _picture("budget-curve", line, lead, kind="Line chart of expected profit against budget")
+
+
+def _outcomes(content: ReportContent) -> dict[str, Any]:
+    shown = content.outcomes
+    if shown is None or shown.experiments.is_empty():
+        power = None if shown is None else outcomes.power_table(shown.power)
+        return {"lead": "", "learned": [], "pages": [], "power": power}
+    kind = "Lines of the share who came back, by days since entry"
+    pages = outcomes.pages(shown, currency=content.currency)
+    drawn = [
+        _picture(f"experiment-{place}", page.figure, page.lead, kind=kind) if page.figure is not None else None
+        for place, page in enumerate(pages, start=1)
+    ]
+    return {
+        "lead": outcomes.about_experiments(shown),
+        "learned": outcomes.learned(shown),
+        "pages": [{**vars(page), "picture": picture} for page, picture in zip(pages, drawn, strict=True)],
+        "power": outcomes.power_table(shown.power),
+    }
 
 
 def _outages(content: ReportContent) -> dict[str, object] | None:

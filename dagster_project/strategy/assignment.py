@@ -144,10 +144,10 @@ class Decisions:
     Users who are still here may be in the first two, never in the third.
     `awaiting` are contacts that would be in `exported`, had somebody approved their strategy; until then their users
     are in `suppressed`. `assignments` are the ledger rows of the exported and the held out. A held-out row names the
-    strategy and channel that it would have had; its arm says that nothing was sent. `handover`: users to whom nothing is
-    sent and whom somebody else takes on (repairs of data, an ad audience). `considered`: each user's best
-    options, `gated` where each user's decision ended, `curve` what other budgets would earn, `hands` what people's
-    settings did, `prices` what each limit of the night was worth. All frames of users are sorted by `user_id`, but for
+    strategy and channel that it would have had; its arm says that nothing was sent. `handover`: users to whom nothing
+    is sent and whom somebody else takes on (repairs of data, an ad audience). `considered`: each user's best options,
+    `gated` where each user's decision ended, `curve` what other budgets would earn, `hands` what people's settings
+    did, `prices` what each limit of the night was worth. All frames of users are sorted by `user_id`, but for
     `considered` (user_sk, place).
     """
 

@@ -71,7 +71,9 @@ def night_rows(assigned: pl.DataFrame, *, rules: DecisionRules, as_of: date) -> 
     return (
         pl.concat([of_all, own, _of_words(assigned, rules)])
         .with_columns(
-            pl.lit(assigned_at, dtype=pl.Datetime("us", "UTC")).alias("assigned_at"), pl.lit(as_of).alias("as_of")
+            pl.lit(assigned_at, dtype=pl.Datetime("us", "UTC")).alias("assigned_at"),
+            pl.lit(as_of).alias("as_of"),
+            pl.when("is_contacted").then("expected_cost").otherwise(0.0).alias("expected_cost"),
         )
         .select(pl.col(name).cast(dtype) for name, dtype in ASSIGNMENTS.items())
         .sort("user_id", "experiment_id")

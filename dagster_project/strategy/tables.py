@@ -246,7 +246,7 @@ columns:
   value_tier: low, middle or high by thirds of the night's users; unknown without a value
   p_return (0 to 1): chance to be back within the horizon without contact, as predicted on the night
   value_if_returned (currency): as expected on the night
-  expected_cost (currency): of the contact
+  expected_cost (currency): of the contact; nought without one
   uplift: what the contact was believed to add
   fit_content (-1 to 1): how far the content fitted the user
   fit_reason (-1 to 1): how far the strategy answered the reason

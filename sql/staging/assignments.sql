@@ -1,8 +1,8 @@
--- One row per user and experiment: the arm that randomisation gave in a past campaign.
+-- One row per user, experiment and arm: what randomisation gave in a past campaign.
 --
--- grain:      user_sk, experiment_id
+-- grain:      user_sk, experiment_id, arm
 -- partition:  whole
--- tests:      not_null user_sk, experiment_id, arm, assigned_at; unique user_sk, experiment_id
+-- tests:      not_null user_sk, experiment_id, arm, assigned_at; unique user_sk, experiment_id, arm
 -- columns:
 --   user_sk: the user's key inside the store
 --   experiment_id: the experiment
@@ -14,7 +14,8 @@
 --   attributes (JSON): every further column that the settings name
 --   dt (date): day of the draw in the business zone
 --
--- Randomisation gives one arm: of several rows the earliest stands.
+-- Of several rows of one arm the earliest stands. Randomisation gives one arm: a second one is kept, so that the
+-- readout can call the experiment broken.
 
 with arrived as (
     select * from ingest.assignments
@@ -31,4 +32,4 @@ select
     attributes,
     dt
 from arrived
-qualify row_number() over (partition by user_sk, experiment_id order by assigned_at, row_hash, delivery) = 1
+qualify row_number() over (partition by user_sk, experiment_id, arm order by assigned_at, row_hash, delivery) = 1

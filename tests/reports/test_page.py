@@ -20,6 +20,7 @@ SECTIONS = [
     "Are the probabilities honest",
     "Tonight&#39;s list",
     "What the limits cost",
+    "What we have learned",
     "Held out and suppressed",
     "Messages",
     "Do they still let us in",

@@ -107,7 +107,7 @@ def test_every_change_of_a_consent_is_kept(run: Run) -> None:
     assert run("staging.consents", {"ingest.consents": arrived}).height == 3
 
 
-def test_of_a_link_the_earliest_beginning_stands_and_of_an_experiment_the_first_arm(run: Run) -> None:
+def test_of_a_link_the_earliest_beginning_stands_and_of_an_arm_the_first_draw(run: Run) -> None:
     link = {"user_sk": 1, "other_user_id": "b", "kind": "friend", "delivery": 1}
     links = [
         {**link, "since": None, "row_hash": 1},
@@ -118,7 +118,11 @@ def test_of_a_link_the_earliest_beginning_stands_and_of_an_experiment_the_first_
     assignments = [
         {**drawn, "arm": "treat", "assigned_at": at(5), "row_hash": 1},
         {**drawn, "arm": "control", "assigned_at": at(3), "row_hash": 2},
+        {**drawn, "arm": "treat", "assigned_at": at(7), "row_hash": 3},
     ]
 
     assert run("staging.links", {"ingest.links": links})["since"].to_list() == [at(3)]
-    assert run("staging.assignments", {"ingest.assignments": assignments})["arm"].to_list() == ["control"]
+    assert run("staging.assignments", {"ingest.assignments": assignments}).select("arm", "assigned_at").rows() == [
+        ("control", at(3)),
+        ("treat", at(5)),
+    ]

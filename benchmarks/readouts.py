@@ -1,0 +1,433 @@
+"""`python -m benchmarks.readouts`: are the readouts of experiments right, sound when looked at every night, and quick.
+
+Known experiments: the MineThatData e-mail test (three arms, 64,000) and Cookie Cats (two arms, 90,189), read by the
+night's own code. A/A: users of three logs split at random 400 times, when nothing was done to anybody. Simulated:
+twenty looks, the sample-size tool, coverage of intervals. Speed: experiments of a million made-up users each, two
+at a time from files; nothing but time and memory can be read from them.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from benchmarks.bars import Verdict, level_verdict, show_verdicts
+from benchmarks.measure import REPOSITORY, Stopwatch
+from benchmarks.tables import table
+from dagster_project.intervals import NORMAL_975
+from dagster_project.outcomes.counting import OUTCOMES
+from dagster_project.outcomes.effects import compare_arms
+from dagster_project.outcomes.entries import ENTRIES, FAULTS
+from dagster_project.outcomes.looks import obrien_fleming, sequence_width
+from dagster_project.outcomes.moments import BASE, OUTCOME, take_moments
+from dagster_project.outcomes.power import sample_size
+from dagster_project.outcomes.readout import AT_ONCE, ReadoutRules, read_experiments
+from dagster_project.outcomes.vocabulary import BY_NAME, HORIZONS
+
+Floats = npt.NDArray[np.float64]
+
+AS_OF = date(2024, 6, 1)
+LONG_AGO = AS_OF - timedelta(days=400)
+N_SPLITS = 400
+N_SIMULATED = 4_000
+# METHODS.md, G: women's and men's mail against none. Visits and purchases in points, spend in dollars.
+HILLSTROM = {
+    ("womens", "returned"): (4.523, 0.323),
+    ("womens", "clicked"): (0.311, 0.082),
+    ("womens", "spend"): (0.424, 0.130),
+    ("mens", "returned"): (7.659, 0.339),
+    ("mens", "clicked"): (0.681, 0.092),
+    ("mens", "spend"): (0.770, 0.145),
+}
+CALLED = {"returned": "visit", "clicked": "conversion", "spend": "spend"}
+MOST_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Split:
+    """Users of a log at a past day: active and money in the days after it, activity in those before."""
+
+    log: str
+    active: npt.NDArray[np.bool_]
+    spend: Floats | None
+    n_before: Floats
+
+
+def experiment(columns: Mapping[str, object], *, n: int, experiment_id: str = "known") -> pl.DataFrame:
+    """Entries with outcomes whose days are all over; what `columns` do not name is null."""
+    whole = pl.Schema({**ENTRIES, **OUTCOMES})
+    given = {
+        "experiment_id": experiment_id,
+        "assigned_on": LONG_AGO,
+        "origin": "imported",
+        "n_days_seen": 400,
+        "n_active_days_before": 0,
+        **columns,
+    }
+    users = pl.Series("user_id", np.arange(n)).cast(pl.String)
+    made = [
+        value.alias(name) if isinstance(value, pl.Series) else pl.lit(value).alias(name)
+        for name, value in given.items()
+    ]
+    frame = pl.DataFrame({"user_id": users}).with_columns(made)
+    absent = [pl.lit(None, dtype=kind).alias(name) for name, kind in whole.items() if name not in frame.columns]
+    return frame.with_columns(absent).select(list(whole)).cast(whole)
+
+
+def happened(flags: npt.ArrayLike) -> pl.Series:
+    """On the first day, or never."""
+    return pl.Series(np.where(np.asarray(flags), 0.0, np.nan), nan_to_null=True).cast(pl.Int64)
+
+
+def read(entries: pl.DataFrame, *, decision_days: int = 14) -> pl.DataFrame:
+    """The readouts of one sound experiment."""
+    found = read_experiments(
+        entries, FAULTS.to_frame(), rules=ReadoutRules(decision_days=decision_days, margin_share=1.0)
+    )
+    assert found.readouts.height, found.experiments["explanation"].to_list()
+    return found.readouts.filter((pl.col("dimension") == "all") & (pl.col("horizon_days") == decision_days))
+
+
+def known_experiments(data: Path) -> list[Verdict]:
+    """The six effects of the e-mail test with their errors, and the day-7 retention of Cookie Cats."""
+    log = pl.read_csv(data / "hillstrom" / "hillstrom.csv", infer_schema_length=None)
+    arms = {"Mens E-Mail": "mens", "Womens E-Mail": "womens", "No E-Mail": "control"}
+    spend = {f"spend_{days}": log["spend"].cast(pl.Float64) for days in HORIZONS}
+    columns = {
+        "arm": log["segment"].replace_strict(arms),
+        "propensity": 1 / 3,
+        "returned_after": happened(log["visit"] == 1),
+        "clicked_after": happened(log["conversion"] == 1),  # any metric of yes and no reads alike
+        **spend,
+    }
+    effects = read(experiment(columns, n=log.height))
+    found = []
+    for (arm, metric), (wanted, error) in HILLSTROM.items():
+        row = effects.row(by_predicate=(pl.col("arm") == arm) & (pl.col("metric") == metric), named=True)
+        scale = 1 if metric == "spend" else 100
+        named = f"{arm} {CALLED[metric]}"
+        found += [three_digits(f"{named}, effect", scale * row["difference"], wanted)]
+        found += [three_digits(f"{named}, error", scale * row["error"], error)]
+    cats = pl.read_csv(data / "cookie_cats" / "cookie_cats.csv")
+    columns = {
+        "arm": cats["version"].replace_strict({"gate_30": "control", "gate_40": "treat"}),
+        "propensity": 0.5,
+        "returned_after": happened(cats["retention_7"].cast(pl.String).str.to_lowercase() == "true"),
+    }
+    row = read(experiment(columns, n=cats.height)).row(by_predicate=pl.col("metric") == "returned", named=True)
+    low, high = 100 * row["fixed_low"], 100 * row["fixed_high"]
+    met = round(100 * row["difference"], 2) == -0.82
+    reference = f"interval {low:.2f} to {high:.2f}, nightly {100 * row['low']:.2f} to {100 * row['high']:.2f}"
+    return [*found, Verdict("Cookie Cats, day 7, points", 100 * row["difference"], -0.82, -0.82, reference, met)]
+
+
+def three_digits(subject: str, figure: float, wanted: float) -> Verdict:
+    """Met if the figure rounds to the one published."""
+    return Verdict(subject, figure, wanted, wanted, "METHODS G", is_met=round(figure, 3) == wanted)
+
+
+def read_splits(data: Path) -> Iterator[Split]:
+    """Three logs cut where a horizon is left."""
+    cd = pl.read_csv(
+        data / "cdnow" / "CDNOW_master.txt", has_header=False, skip_rows=1, new_columns=["line"], separator="\t"
+    )
+    parts = pl.col("line").str.strip_chars().str.replace_all(r"\s+", " ").str.split(" ")
+    rows = cd.select(
+        parts.list.get(0).alias("user"),
+        parts.list.get(1).str.to_date("%Y%m%d").alias("dt"),
+        parts.list.get(3).cast(pl.Float64).alias("amount"),
+    )
+    yield cut("CDNOW", rows, at=date(1997, 9, 30), days=91)
+    invoices = pl.read_parquet(data / "online_retail" / "online_retail.parquet")
+    rows = invoices.filter(pl.col("CustomerID").is_not_null() & (pl.col("Quantity") > 0)).select(
+        pl.col("CustomerID").cast(pl.String).alias("user"),
+        pl.col("InvoiceDate").cast(pl.Date).alias("dt"),
+        (pl.col("Quantity") * pl.col("UnitPrice")).cast(pl.Float64).alias("amount"),
+    )
+    yield cut("Online Retail", rows, at=date(2011, 9, 10), days=90)
+    rows = pl.read_csv(data / "grocery_elog" / "groceryElog.csv", try_parse_dates=True).select(
+        pl.col("cust").cast(pl.String).alias("user"), pl.col("date").alias("dt"), pl.lit(None).alias("amount")
+    )
+    yield cut("grocery", rows, at=date(2007, 9, 30), days=91)
+
+
+def cut(log: str, rows: pl.DataFrame, *, at: date, days: int) -> Split:
+    """The users seen by a day, what they did before it and in the days after it."""
+    after = (pl.col("dt") > at) & (pl.col("dt") <= at + timedelta(days=days))
+    before = (pl.col("dt") <= at) & (pl.col("dt") > at - timedelta(days=180))
+    users = (
+        rows.group_by("user")
+        .agg(
+            pl.col("dt").min().alias("first"),
+            after.any().alias("active"),
+            pl.col("amount").filter(after).sum().alias("spend"),
+            pl.col("dt").filter(before).n_unique().alias("n_before"),
+        )
+        .filter(pl.col("first") <= at)
+        .sort("user")
+    )
+    has_money = rows["amount"].null_count() < rows.height
+    return Split(
+        log,
+        users["active"].to_numpy(),
+        users["spend"].cast(pl.Float64).to_numpy() if has_money else None,
+        users["n_before"].to_numpy().astype(np.float64),
+    )
+
+
+def false_positives(split: Split) -> Iterator[Verdict]:
+    """Of 400 random halves of users to whom nothing was done: how many differ at one look, adjusted."""
+    spend = {} if split.spend is None else {f"spend_{d}": pl.Series(split.spend) for d in HORIZONS}
+    n = len(split.active)
+    plain = experiment({"arm": "control", "returned_after": happened(split.active), **spend}, n=n)
+    metrics = [BY_NAME["returned"], *([BY_NAME["spend"]] if spend else [])]
+    hits, shrunk = {metric.name: 0 for metric in metrics}, {metric.name: 0.0 for metric in metrics}
+    for seed in range(N_SPLITS):
+        arm = np.where(np.random.default_rng(seed).random(n) < 0.5, "treat", "control")
+        moments = take_moments(
+            plain.with_columns(pl.Series("arm", arm)),
+            covariate=np.log1p(split.n_before),
+            metrics=metrics,
+            dimensions=(),
+        )
+        for metric in metrics:
+            sums = moments.of[metric.name][:, 0, 0], moments.base[:, 0, 0]
+            both = [
+                compare_arms(
+                    sums[1][1],
+                    sums[0][1],
+                    sums[1][0],
+                    sums[0][0],
+                    is_binary=metric.kind == "after",
+                    is_adjusted=is_adjusted,
+                )
+                for is_adjusted in (True, False)
+            ]
+            hits[metric.name] += abs(both[0].difference) > NORMAL_975 * both[0].error
+            shrunk[metric.name] += 1 - float(both[0].error / both[1].error) ** 2
+    for metric in metrics:
+        name, saved = metric.name, shrunk[metric.name] / N_SPLITS
+        verdict = level_verdict(f"A/A {split.log}, {name}", hits[name] / N_SPLITS, low=0.025, high=0.075)
+        yield Verdict(**{**vars(verdict), "reference": f"variance less {saved:.0%}"})
+
+
+def twenty_looks() -> list[Verdict]:
+    """False alarms and power over twenty looks at 20,000 an arm: the bound of the night, looked at now and then."""
+    fractions = np.arange(1, 21) / 20
+    bounds = {
+        "O'Brien-Fleming, 20 looks": obrien_fleming(fractions, n_looks=20),
+        "O'Brien-Fleming, every night": obrien_fleming(fractions),
+        "confidence sequence": sequence_width(fractions),
+        "repeated plain tests": np.full(20, NORMAL_975),
+    }
+    null, real = (looked_z(0.05, 0.05 + effect, seed=3) for effect in (0.0, 0.009))
+    found = []
+    for name, bound in bounds.items():
+        rates = [float((np.abs(z) > bound).any(axis=1).mean()) for z in (null, real)]
+        judged = name.startswith("O'Brien")
+        found.append(level_verdict(f"{name}: false alarms", rates[0], **({"high": 0.055} if judged else {})))
+        found.append(level_verdict(f"{name}: power at +.9", rates[1], **({"low": 0.95} if judged else {})))
+    return found
+
+
+def looked_z(control: float, treated: float, *, seed: int) -> Floats:
+    """Simulated z by look, for N_SIMULATED experiments of 20,000 an arm."""
+    rng = np.random.default_rng(seed)
+    shape = (N_SIMULATED, 20)
+    n = np.broadcast_to(np.arange(1, 21) * 1_000, shape)
+    counts = [rng.binomial(1_000, share, shape).cumsum(axis=1) for share in (treated, control)]
+    effects = counted_effect(counts[0], n, counts[1], n)
+    return np.asarray(effects.difference / effects.error)
+
+
+def counted_effect(k_t: npt.ArrayLike, n_t: npt.ArrayLike, k_c: npt.ArrayLike, n_c: npt.ArrayLike):  # type: ignore[no-untyped-def]
+    """The readout of counts of yes."""
+    sums = [counted(k, n) for k, n in ((k_t, n_t), (k_c, n_c))]
+    return compare_arms(sums[0][0], sums[0][1], sums[1][0], sums[1][1], is_binary=True, is_adjusted=False)
+
+
+def counted(k: npt.ArrayLike, n: npt.ArrayLike) -> tuple[Floats, Floats]:
+    """Base and outcome of a share without covariate."""
+    k, n = np.asarray(k, dtype=np.float64), np.asarray(n, dtype=np.float64)
+    nothing = np.zeros_like(n)
+    base = {"n": n, "w": n, "ww": n}
+    outcome = {"n": k, "wy": k, "wyy": k, "wwy": k, "wwyy": k}
+    return (
+        np.stack([base.get(name, nothing) for name in BASE], axis=-1),
+        np.stack([outcome.get(name, nothing) for name in OUTCOME], axis=-1),
+    )
+
+
+def power_of_tool() -> Iterator[Verdict]:
+    """Experiments of exactly the size that the tool asks for, read once."""
+    rng = np.random.default_rng(5)
+    for base, effect, control_share in ((0.05, 0.01, 0.5), (0.05, 0.01, 0.1), (0.02, 0.005, 0.1), (0.15, -0.02, 0.2)):
+        n = sample_size(base, effect=effect, control_share=control_share)
+        n_c = round(n * control_share)
+        k_t = rng.binomial(n - n_c, base + effect, N_SIMULATED * 5)
+        k_c = rng.binomial(n_c, base, N_SIMULATED * 5)
+        effects = counted_effect(k_t, np.full_like(k_t, n - n_c), k_c, np.full_like(k_c, n_c))
+        found = float((np.abs(effects.difference) > NORMAL_975 * effects.error).mean())
+        subject = f"power at {n:,} users, {base:.0%} {100 * effect:+g} points, {control_share:.0%} held out"
+        yield level_verdict(subject, found, low=0.78, high=0.82)
+
+
+def coverage() -> Iterator[Verdict]:
+    """How often the plain 95 % interval holds the true mean effect: of returns, of spend, with unequal chances."""
+    for name in ("returned", "spend", "returned, unequal propensities"):
+        metric = BY_NAME[name.split(",")[0]]
+        hits, n_runs = 0, 1_500
+        for seed in range(n_runs):
+            entries, truth, weight, covariate = simulated(seed, is_spend=metric.name == "spend", unequal="," in name)
+            moments = take_moments(entries, weight=weight, covariate=covariate, metrics=[metric], dimensions=())
+            effects = compare_arms(
+                moments.base[1, 0, 3],
+                moments.of[metric.name][1, 0, 3],
+                moments.base[0, 0, 3],
+                moments.of[metric.name][0, 0, 3],
+                is_binary=metric.kind == "after",
+                is_adjusted=True,
+            )
+            hits += abs(effects.difference - truth) <= NORMAL_975 * effects.error
+        yield level_verdict(f"coverage, {name}", float(hits / n_runs), low=0.93, high=0.97)
+
+
+def simulated(seed: int, *, is_spend: bool, unequal: bool) -> tuple[pl.DataFrame, float, Floats | None, Floats]:
+    """Entries of 3,000 users, of whom contact helps some and harms others; the true mean effect, weights, forecast."""
+    rng = np.random.default_rng(seed)
+    n = 3_000
+    score = rng.normal(size=n)
+    forecast = 1 / (1 + np.exp(2 - score))
+    lift = 0.06 + 0.05 * score
+    chance = 1 / (1 + np.exp(-0.3 - 0.8 * score)) if unequal else np.full(n, 0.7)
+    treated = rng.random(n) < chance
+    p = np.clip(forecast + treated * lift, 0.001, 0.999)
+    back = rng.random(n) < p
+    bill = rng.lognormal(3, 0.8, n)
+    columns: dict[str, object] = {"arm": pl.Series(np.where(treated, "treat", "control"))}
+    truth = true_effect()
+    if is_spend:
+        columns |= {f"spend_{days}": pl.Series(np.where(back, bill, 0.0)) for days in HORIZONS}
+        truth *= float(np.exp(3 + 0.8**2 / 2))
+    columns["returned_after"] = happened(back)
+    weight = np.where(treated, 1 / chance, 1 / (1 - chance)) if unequal else None
+    return experiment(columns, n=n), truth, weight, forecast
+
+
+@cache
+def true_effect() -> float:
+    """The mean effect on the chance to come back in the population of `simulated`, over the normal score."""
+    score = np.linspace(-8, 8, 160_001)
+    share = np.exp(-(score**2) / 2)
+    base = 1 / (1 + np.exp(2 - score))
+    gain = np.clip(base + 0.06 + 0.05 * score, 0.001, 0.999) - np.clip(base, 0.001, 0.999)
+    return float((gain * share).sum() / share.sum())
+
+
+def speed(n_experiments: int, n_users: int) -> tuple[str, list[Verdict]]:
+    """Seconds and memory of reading experiments from files, two at a time as in a night."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [made_up(Path(folder) / f"{seed}.parquet", n_users, seed=seed) for seed in range(4)]
+        watch = Stopwatch()
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            n_rows = sum(pool.map(read_file, (paths[number % len(paths)] for number in range(n_experiments))))
+        spent = watch.lap()
+    figures = (f"{spent['wall_s']:.1f}", f"{spent['cpu_s']:.1f}", f"{spent['peak_mb']:.0f}", f"{n_rows:,}")
+    names = ("experiments × users", "wall s", "CPU s", "peak MB", "figures")
+    shown = table(names, [(f"{n_experiments} × {n_users:,}", *figures)])
+    allowed = MOST_SECONDS * n_experiments * n_users / 100e6
+    return shown, [level_verdict("readout, wall s", spent["wall_s"], high=allowed)]
+
+
+def read_file(path: Path) -> int:
+    """Read the experiment of a file; how many figures came of it."""
+    rules = ReadoutRules(decision_days=28, margin_share=0.4)
+    entries = pl.scan_parquet(path).drop("user_id").collect()  # who they are plays no part
+    found = read_experiments(entries, FAULTS.to_frame(), rules=rules)
+    assert found.readouts.height and found.money.height
+    return found.readouts.height + found.money.height
+
+
+def made_up(path: Path, n: int, *, seed: int) -> Path:
+    """A million users in a file: twelve strategies, four channels, five stages, eleven reasons, three tiers."""
+    rng = np.random.default_rng(seed)
+
+    def drawn(prefix: str, count: int) -> pl.Series:
+        names = pl.Series([f"{prefix} {i}" for i in range(count)])
+        return names.gather(rng.integers(0, count, n))
+
+    treated = rng.random(n) < 0.9
+    p = rng.beta(2, 20, n)
+    days = [LONG_AGO + timedelta(days=10 * i) for i in range(36)]
+    on = pl.Series(days).gather(rng.integers(0, 36, n))
+    rates = {"returned": 0.1, "opened": 0.25, "clicked": 0.05, "shared": 0.01, "opted_out": 0.01}
+    rates |= {"complained": 0.002, "app_removed": 0.01, "relapsed": 0.04}
+    after = {f"{name}_after": sometimes(rng, n, rate) for name, rate in rates.items()}
+    bill = np.where(rng.random(n) < 0.1, rng.lognormal(3, 1, n), 0.0)
+    columns = {
+        "arm": pl.Series(np.where(treated, "treat", "control")),
+        "propensity": pl.Series(np.where(treated, 0.9, 0.1)),
+        "assigned_on": on,
+        "n_days_seen": (pl.Series([AS_OF]).gather(np.zeros(n, dtype=np.int64)) - on).dt.total_days() + 1,
+        "n_active_days_before": pl.Series(rng.poisson(0.2, n)),
+        "origin": "ledger",
+        "strategy_id": drawn("strategy", 12),
+        "channel": drawn("channel", 4),
+        "stage": drawn("stage", 5),
+        "reason": drawn("reason", 11),
+        "value_tier": drawn("tier", 3),
+        "p_return": pl.Series(p),
+        "uplift": 0.01,
+        "value_if_returned": pl.Series(rng.lognormal(3, 0.5, n)),
+        **after,
+        **{f"spend_{d}": pl.Series(bill * (d / HORIZONS[-1])) for d in HORIZONS},
+        **{f"cost_{d}": pl.Series(np.where(treated, 0.05, 0.0)) for d in HORIZONS},
+    }
+    experiment(columns, n=n, experiment_id="made up").write_parquet(path)
+    return path
+
+
+def sometimes(rng: np.random.Generator, n: int, rate: float) -> pl.Series:
+    """A day of 180, or never."""
+    day = rng.integers(0, 180, n).astype(np.float64)
+    return pl.Series(np.where(rng.random(n) < rate, day, np.nan), nan_to_null=True).cast(pl.Int64)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print every bar; 1 if one is missed."""
+    flags = argparse.ArgumentParser(prog="python -m benchmarks.readouts", description=__doc__)
+    default = os.environ.get("WINBACK_REAL_DATA", REPOSITORY.parent / "shared" / "data")
+    flags.add_argument("--real-data", type=Path, default=Path(default))
+    flags.add_argument("--experiments", type=int, default=100, help="read for speed (default: %(default)s)")
+    flags.add_argument("--users", type=int, default=1_000_000, help="of each (default: %(default)s)")
+    flags.add_argument("--only", choices=("known", "aa", "simulated", "speed"), help="one part (default: all)")
+    asked = flags.parse_args(arguments)
+    if asked.only in (None, "known", "aa") and not asked.real_data.exists():
+        print(f"NOT MEASURED: {asked.real_data} is not there; set WINBACK_REAL_DATA", file=sys.stderr)
+        return 1
+    found: list[Verdict] = []
+    if asked.only in (None, "known"):
+        found += known_experiments(asked.real_data)
+    if asked.only in (None, "aa"):
+        found += [verdict for split in read_splits(asked.real_data) for verdict in false_positives(split)]
+    if asked.only in (None, "simulated"):
+        found += [*twenty_looks(), *power_of_tool(), *coverage()]
+    if asked.only in (None, "speed"):
+        shown, verdicts = speed(asked.experiments, asked.users)
+        print(shown, end="\n\n")
+        found += verdicts
+    return 0 if show_verdicts(found) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

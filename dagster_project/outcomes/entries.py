@@ -1,0 +1,218 @@
+"""Who entered which experiment, when and in which arm: the first row of each user, and what is wrong with the rows.
+
+What is wrong is named per experiment, never mended: a broken experiment is shown and not read.
+"""
+
+from datetime import date, timedelta
+
+import polars as pl
+
+from dagster_project.outcomes.vocabulary import CONTROL, EXPLORE, HORIZONS, TREAT, WORDS
+from dagster_project.reach.fatigue import exact_sum
+
+LEDGER, IMPORTED = "ledger", "imported"
+KEY = ["experiment_id", "user_id"]
+ENTRIES = pl.Schema(
+    {
+        "experiment_id": pl.String(),
+        "user_id": pl.String(),
+        "arm": pl.String(),
+        "assigned_on": pl.Date(),
+        "propensity": pl.Float64(),
+        "origin": pl.String(),
+        "strategy_id": pl.String(),
+        "channel": pl.String(),
+        "template_id": pl.String(),
+        "stage": pl.String(),
+        "reason": pl.String(),
+        "value_tier": pl.String(),
+        "p_return": pl.Float64(),
+        "uplift": pl.Float64(),
+        "value_if_returned": pl.Float64(),
+        "fit_content": pl.Float64(),
+        "fit_reason": pl.Float64(),
+        "is_churned": pl.Boolean(),
+        "is_contacted": pl.Boolean(),
+        **{f"cost_{days}": pl.Float64() for days in HORIZONS},
+    }
+)
+FAULTS = pl.Schema({"experiment_id": pl.String(), "fault": pl.String(), "explanation": pl.String()})
+ROWS = pl.Schema(
+    {
+        **{name: kind for name, kind in ENTRIES.items() if not name.startswith("cost_")},
+        "assigned_at": pl.Datetime("us", "UTC"),
+        "outcome_at": pl.Datetime("us", "UTC"),
+        "step": pl.Int32(),
+        "expected_cost": pl.Float64(),
+    }
+)
+"""What is read of an assignment. Only user_id, experiment_id, arm and assigned_on must be there."""
+
+CONTROL_WORDS = ("control", "holdout", "hold_out", "held_out", "placebo")
+
+
+def assignment_rows(*frames: pl.DataFrame) -> pl.DataFrame:
+    """The rows of several files in one form (ROWS): absent columns are null, arms in small letters, held-out words
+    called `control`."""
+    told = [frame.select([name for name in ROWS if name in frame.columns]) for frame in frames]
+    rows = pl.concat([ROWS.to_frame(), *told], how="diagonal_relaxed").select(list(ROWS)).cast(ROWS)
+    arm = pl.col("arm").str.strip_chars().str.to_lowercase()
+    return rows.with_columns(pl.when(arm.is_in(CONTROL_WORDS)).then(pl.lit(CONTROL)).otherwise(arm).alias("arm"))
+
+
+def first_entries(rows: pl.DataFrame) -> pl.DataFrame:
+    """One row per user and experiment, as ENTRIES: the user's first assignment in it, with what was known then.
+
+    `rows` come from `assignment_rows`. By intention to treat a user counts where the user began, whatever came later,
+    and was or was not sent. `cost_<days>` sums the expected cost of the user's contacts within those days of the
+    entry (a series once, at its first step); null where no cost is noted, nought for the held out.
+    """
+    order = [*KEY, "assigned_on", "assigned_at", "arm", "strategy_id", "channel", "step", "template_id"]
+    first = rows.sort(order, nulls_last=True).unique(KEY, keep="first", maintain_order=True)
+    costs = _costs(rows, first)
+    return first.join(costs, on=KEY, how="left", maintain_order="left").select(list(ENTRIES)).sort(KEY)
+
+
+def find_faults(rows: pl.DataFrame, entries: pl.DataFrame, *, as_of: date) -> pl.DataFrame:
+    """What of the rows themselves makes an experiment unreadable (FAULTS); several faults are several rows.
+
+    Arms that chance should have filled otherwise, and arms that differed before, are found by the readout.
+    """
+    found = [
+        _no_control(entries),
+        _empty_arms(entries),
+        _two_arms(rows),
+        _impossible_propensities(entries),
+        _in_the_future(rows, as_of),
+        _after_the_outcome(rows),
+    ]
+    return pl.concat([FAULTS.to_frame(), *found]).sort(list(FAULTS))
+
+
+def _costs(rows: pl.DataFrame, first: pl.DataFrame) -> pl.DataFrame:
+    paid = rows.filter(pl.col("expected_cost").is_not_null() & (pl.col("step").fill_null(1) == 1)).select(
+        *KEY, pl.col("assigned_on").alias("paid_on"), "expected_cost"
+    )
+    since = (pl.col("paid_on") - pl.col("assigned_on")).dt.total_days()
+    held = pl.col("arm") == CONTROL
+    summed = (
+        first.select(*KEY, "arm", "assigned_on")
+        .join(paid, on=KEY, how="inner")
+        .with_columns(
+            pl.when(since < days).then("expected_cost").otherwise(0.0).alias(f"cost_{days}") for days in HORIZONS
+        )
+        .group_by(KEY)
+        .agg(exact_sum(f"cost_{days}").alias(f"cost_{days}") for days in HORIZONS)
+    )
+    costs = first.select(*KEY, "arm").join(summed, on=KEY, how="left", maintain_order="left")
+    return costs.select(
+        *KEY,
+        *(pl.when(held).then(0.0).otherwise(pl.col(f"cost_{days}")).alias(f"cost_{days}") for days in HORIZONS),
+    )
+
+
+def is_of_words() -> pl.Expr:
+    """Whether an experiment is on words alone, whose arms are all written to."""
+    return pl.col("experiment_id").str.starts_with(WORDS)
+
+
+def _named(frame: pl.DataFrame, fault: str, explanation: pl.Expr) -> pl.DataFrame:
+    return frame.select("experiment_id", pl.lit(fault).alias("fault"), explanation.alias("explanation")).cast(FAULTS)
+
+
+def _no_control(entries: pl.DataFrame) -> pl.DataFrame:
+    arms = entries.group_by("experiment_id").agg((pl.col("arm") == CONTROL).any().alias("has_control"))
+    without = arms.filter(~pl.col("has_control") & ~is_of_words())
+    return _named(without, "no control", pl.lit("Nobody was held out, so there is nothing to compare with."))
+
+
+def _empty_arms(entries: pl.DataFrame) -> pl.DataFrame:
+    """Experiments of one arm, and imported ones whose constant propensities leave more than 2 % to nobody.
+
+    In the ledger treat and control leave room for explorers, of whom a small night may have none.
+    """
+    arms = entries.group_by("experiment_id", "arm").agg(
+        pl.len(),
+        pl.col("propensity").max(),
+        pl.col("propensity").n_unique().alias("n_propensities"),
+        (pl.col("origin") == IMPORTED).all().alias("is_imported"),
+    )
+    told = (
+        arms.group_by("experiment_id")
+        .agg(
+            pl.len().alias("n_arms"),
+            pl.col("arm").sort().first().alias("only"),
+            pl.col("propensity").sort().sum().alias("share"),
+            ((pl.col("n_propensities") == 1) & pl.col("propensity").is_not_null()).all().alias("is_constant"),
+            (pl.col("is_imported").all() & (pl.col("arm") != EXPLORE).all()).alias("is_told"),
+        )
+        .with_columns((pl.col("is_constant") & pl.col("is_told") & (pl.col("share") < 0.98)).alias("is_short"))
+    )
+    one = told.filter(pl.col("n_arms") == 1)
+    short = told.filter((pl.col("n_arms") > 1) & pl.col("is_short"))
+    said = pl.format("The shares of the arms add up to {}: an arm has no users.", pl.col("share").round(2))
+    return pl.concat(
+        [
+            _named(one, "empty arm", pl.format("Only the arm {} has users.", pl.col("only"))),
+            _named(short, "empty arm", said),
+        ]
+    )
+
+
+def _two_arms(rows: pl.DataFrame) -> pl.DataFrame:
+    """Users with two arms. In the ledger those whom new shares moved are none: they count where they began."""
+    several = rows.group_by(KEY).agg(pl.col("arm").n_unique().alias("n")).filter(pl.col("n") > 1).select(KEY)
+    if several.is_empty():
+        return FAULTS.to_frame()
+    told = rows.join(several, on=KEY, how="semi").join(
+        _shares_in_force(rows), on=["experiment_id", "assigned_on"], how="left"
+    )
+    within = told.group_by([*KEY, "shares"]).agg(pl.col("arm").n_unique().alias("n")).filter(pl.col("n") > 1)
+    counted = within.select(KEY).unique().group_by("experiment_id").len()
+    return _named(counted, "two arms", pl.format("{} of its users are in two arms.", pl.col("len")))
+
+
+def _shares_in_force(rows: pl.DataFrame) -> pl.DataFrame:
+    """experiment_id, assigned_on, shares: a name for what a day of the ledger was drawn by; one for all days else."""
+    days = rows.group_by("experiment_id", "assigned_on").agg(
+        *(pl.col("propensity").filter(pl.col("arm") == arm).max().alias(arm) for arm in (TREAT, CONTROL)),
+        (pl.col("origin") == LEDGER).all().alias("is_ledger"),
+    )
+    shares = pl.col(TREAT, CONTROL)
+    filled = shares.forward_fill().over("experiment_id", order_by="assigned_on")
+    whole = shares.backward_fill().over("experiment_id", order_by="assigned_on")
+    name = pl.format("{} {}", pl.col(TREAT).round(6).fill_null(-1), pl.col(CONTROL).round(6).fill_null(-1))
+    return (
+        days.with_columns(filled)
+        .with_columns(whole)
+        .select("experiment_id", "assigned_on", pl.when("is_ledger").then(name).otherwise(pl.lit("")).alias("shares"))
+    )
+
+
+def _impossible_propensities(entries: pl.DataFrame) -> pl.DataFrame:
+    """0, 1 or beyond, and null beside known ones. An experiment that tells none at all goes by its own shares."""
+    odd = (pl.col("propensity") <= 0) | (pl.col("propensity") >= 1) | pl.col("propensity").is_nan()
+    counted = entries.group_by("experiment_id").agg(
+        odd.sum().alias("n_odd"), pl.col("propensity").null_count().alias("n_null"), pl.len().alias("n")
+    )
+    impossible = counted.filter(pl.col("n_odd") > 0)
+    partly = counted.filter((pl.col("n_null") > 0) & (pl.col("n_null") < pl.col("n")))
+    said = "{} of {} users had a chance of 0 or 1 of their arm: nothing was left to chance."
+    unsaid = "{} of {} users have no propensity, the others do."
+    return pl.concat(
+        [
+            _named(impossible, "impossible propensity", pl.format(said, "n_odd", "n")),
+            _named(partly, "missing propensity", pl.format(unsaid, "n_null", "n")),
+        ]
+    )
+
+
+def _in_the_future(rows: pl.DataFrame, as_of: date) -> pl.DataFrame:
+    late = rows.filter(pl.col("assigned_on") > as_of + timedelta(days=1)).group_by("experiment_id").len()
+    return _named(late, "assigned in the future", pl.format("{} assignments are dated after this night.", "len"))
+
+
+def _after_the_outcome(rows: pl.DataFrame) -> pl.DataFrame:
+    late = rows.filter(pl.col("outcome_at") < pl.col("assigned_at")).group_by("experiment_id").len()
+    said = pl.format("{} users were assigned after the outcome that their own row tells of.", "len")
+    return _named(late, "assigned after the outcome", said)

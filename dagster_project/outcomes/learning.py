@@ -1,0 +1,56 @@
+"""What strategies may learn from: users with and without contact, by chance, whose horizon is over."""
+
+import polars as pl
+
+from dagster_project.outcomes.entries import is_of_words
+from dagster_project.outcomes.vocabulary import CONTROL, LONGEST
+
+LEARNING = pl.Schema(
+    {
+        "experiment_id": pl.String(),
+        "user_id": pl.String(),
+        "assigned_on": pl.Date(),
+        "strategy_id": pl.String(),
+        "channel": pl.String(),
+        "reason": pl.String(),
+        "stage": pl.String(),
+        "value_tier": pl.String(),
+        "p_return": pl.Float64(),
+        "propensity": pl.Float64(),
+        "fit_content": pl.Float64(),
+        "fit_reason": pl.Float64(),
+        "is_treated": pl.Boolean(),
+        "is_return": pl.Boolean(),
+        "is_randomised": pl.Boolean(),
+    }
+)
+
+
+def learning_rows(entries: pl.DataFrame, outcomes: pl.DataFrame, *, horizon_days: int) -> pl.DataFrame:
+    """LEARNING, one row per user and experiment whose `horizon_days` (at most 180) are over, sorted by both.
+
+    `entries`: ENTRIES with is_randomised, `outcomes`: experiment_id, user_id, n_days_seen, returned_after; the table
+    `outcomes.entries` is both. Control rows carry the strategy that they would have had, so treated and control of one
+    strategy compare. Explorers are treated with the propensity of their own draw; nobody knows which controls could
+    have drawn the same, so weigh them or leave them out. `p_return` is null where none was noted at assignment.
+    `is_randomised` is false for all of a broken experiment. Experiments on words, and rows without a strategy, tell
+    nothing here and are left out, and so are treated users who were not contacted: their strategy held them out, and
+    they are the control of its own experiment. Who is in both experiments counts once.
+    """
+    key = ["experiment_id", "user_id"]
+    seen = outcomes.select(*key, "n_days_seen", "returned_after")
+    over = pl.col("n_days_seen") >= min(horizon_days, LONGEST)
+    return (
+        entries.drop([name for name in ("n_days_seen", "returned_after") if name in entries.columns])
+        .join(seen, on=key, how="inner", validate="1:1")
+        .filter(over & pl.col("strategy_id").is_not_null() & ~is_of_words())
+        .filter((pl.col("arm") == CONTROL) | pl.col("is_contacted").fill_null(value=True))
+        .with_columns(
+            (pl.col("arm") != CONTROL).alias("is_treated"),
+            (pl.col("returned_after") < horizon_days).fill_null(value=False).alias("is_return"),
+        )
+        .select(list(LEARNING))
+        .cast(LEARNING)
+        .sort(key)
+        .unique(["user_id", "strategy_id", "assigned_on", "is_treated"], keep="first", maintain_order=True)
+    )

@@ -1,0 +1,165 @@
+"""What an experiment earned and cost: incremental returns and profit, cost of one more return, return on spend."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from dagster_project.outcomes.comparison import Compared
+from dagster_project.outcomes.effects import FEWEST_EVENTS, Effects
+from dagster_project.outcomes.moments import FEWEST_IN_CROSS, Moments
+from dagster_project.outcomes.vocabulary import (
+    ALL,
+    CONTROL,
+    CROSS,
+    DRAWN_DIMENSIONS,
+    EXPLORE,
+    HORIZONS,
+    NOT_NOTED,
+    PROFIT,
+    RETURNED,
+    Metric,
+)
+
+Floats = npt.NDArray[np.float64]
+
+COST = Metric("cost", "total", False, "cost of contact")
+MONEY_METRICS = (PROFIT, COST)
+FEWEST = {ALL: 2, CROSS: FEWEST_IN_CROSS}  # users of each arm; 20 elsewhere
+SPENT, WORTH = "spend", "worth of a return"
+
+MONEY = pl.Schema(
+    {
+        "experiment_id": pl.String(),
+        "arm": pl.String(),
+        "dimension": pl.String(),
+        "value": pl.String(),
+        "horizon_days": pl.Int64(),
+        "n_treated": pl.Int64(),
+        "n_control": pl.Int64(),
+        "win_back_share": pl.Float64(),
+        "control_return_share": pl.Float64(),
+        **{f"incremental_returns{end}": pl.Float64() for end in ("", "_low", "_high")},
+        **{f"incremental_profit{end}": pl.Float64() for end in ("", "_low", "_high")},
+        "cost": pl.Float64(),
+        **{f"cost_per_return{end}": pl.Float64() for end in ("", "_low", "_high")},
+        **{f"return_on_spend{end}": pl.Float64() for end in ("", "_low", "_high")},
+        **{f"control_cost{end}": pl.Float64() for end in ("", "_low", "_high")},
+        "basis": pl.String(),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Priced:
+    """Entries with `profit_<days>` and `cost_<days>`; `basis` says what a return counted as, None if nothing did."""
+
+    frame: pl.DataFrame
+    basis: str | None
+
+
+def with_money(entries: pl.DataFrame, *, margin_share: float) -> Priced:
+    """One experiment's entries with what each user earned less cost by each horizon.
+
+    Spend counts where any is known in the data; else what a return was thought to be worth at entry, for those who
+    came back. Where neither is known, or no cost is, there is no money to speak of.
+    """
+    longest = HORIZONS[-1]
+    paid = (pl.col("arm") != CONTROL) & pl.col(f"cost_{longest}").is_not_null()
+    if not entries.select(paid.any()).item():
+        return Priced(entries, None)
+    if entries[f"spend_{longest}"].null_count() < entries.height:
+        gained, basis = {days: pl.col(f"spend_{days}").fill_null(0) for days in HORIZONS}, SPENT
+    elif entries["value_if_returned"].null_count() < entries.height:
+        worth = pl.col("value_if_returned").fill_null(
+            float(entries["value_if_returned"].drop_nulls().to_numpy().mean())
+        )
+        gained = {days: pl.when(pl.col("returned_after") < days).then(worth).otherwise(0.0) for days in HORIZONS}
+        basis = WORTH
+    else:
+        return Priced(entries, None)
+    costs = {days: pl.col(f"cost_{days}").fill_null(0) for days in HORIZONS}
+    return Priced(
+        entries.with_columns(
+            *((margin_share * gained[days] - costs[days]).alias(f"profit_{days}") for days in HORIZONS),
+            *(cost.alias(f"cost_{days}") for days, cost in costs.items()),
+        ),
+        basis,
+    )
+
+
+def money_of_arm(experiment_id: str, one: Compared, moments: Moments, *, basis: str) -> pl.DataFrame:
+    """MONEY of one arm beside its baseline, per slice and horizon, sorted.
+
+    Sums over the treated: what they brought beyond what as many of the held out would have. Intervals allow for looks
+    every night (infinite ones are null) and hold the cost, which is known, fixed. A ratio whose denominator may be
+    nought is unknown: cost per return unless returns surely rose, return on spend unless something was spent. With
+    fewer than five returns in both arms nobody knows how bills vary: profit has no interval.
+    `control_cost`: what the held out would have brought, had they been treated; null where nobody was held out.
+    """
+    slices = moments.slices
+    keep = (slices["value"] != NOT_NOTED).to_numpy()
+    if one.arm == EXPLORE:
+        keep &= (~slices["dimension"].is_in([*DRAWN_DIMENSIONS, CROSS])).to_numpy()
+    returns, profit = one.effects(moments, RETURNED), one.effects(moments, PROFIT)
+    cost = one.effects(moments, COST).treated * returns.n_treated
+    columns = _columns(returns, profit, cost, one, is_held_out=one.baseline == CONTROL)
+    place = np.flatnonzero(keep)
+    told = pl.DataFrame(
+        {
+            "dimension": np.repeat(slices["dimension"].to_numpy()[place], len(HORIZONS)),
+            "value": np.repeat(slices["value"].to_numpy()[place], len(HORIZONS)),
+            "horizon_days": np.tile(HORIZONS, len(place)),
+            **{name: values[place].ravel() for name, values in columns.items()},
+        }
+    ).with_columns(
+        pl.lit(experiment_id).alias("experiment_id"), pl.lit(one.arm).alias("arm"), pl.lit(basis).alias("basis")
+    )
+    needed = pl.col("dimension").replace_strict(FEWEST, default=20, return_dtype=pl.Int64)
+    large = pl.min_horizontal("n_treated", "n_control") >= needed
+    known = told.filter(large & pl.col("win_back_share").is_not_nan())
+    finite = [
+        pl.when(pl.col(name).is_finite()).then(pl.col(name)).alias(name)
+        for name, kind in MONEY.items()
+        if kind.is_float()
+    ]
+    order = ["experiment_id", "arm", "dimension", "value", "horizon_days"]
+    return known.with_columns(finite).select(list(MONEY)).cast(MONEY).sort(order)
+
+
+def _columns(returns: Effects, profit: Effects, cost: Floats, one: Compared, *, is_held_out: bool) -> dict[str, Floats]:
+    reach = np.broadcast_to(one.bound, returns.difference.shape)
+    made = {
+        "n_treated": returns.n_treated,
+        "n_control": returns.n_control,
+        "win_back_share": returns.treated,
+        "control_return_share": returns.control,
+        "cost": cost,
+    }
+    gained = _scaled(returns, returns.n_treated, reach)
+    n_back = returns.treated * returns.n_treated + returns.control * returns.n_control
+    profit = replace(profit, error=np.where(n_back >= FEWEST_EVENTS, profit.error, np.nan))
+    earned = _scaled(profit, profit.n_treated, reach)
+    missed = _scaled(profit, profit.n_control if is_held_out else np.full_like(cost, np.nan), reach)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        surely = (gained[1] > 0) & (cost > 0)
+        per_return = [np.where(surely, cost / gained[end], np.nan) for end in (0, 2, 1)]
+        on_spend = [np.where(cost > 0, (value + cost) / cost, np.nan) for value in earned]
+    named = {
+        "incremental_returns": gained,
+        "incremental_profit": earned,
+        "cost_per_return": per_return,
+        "return_on_spend": on_spend,
+        "control_cost": missed,
+    }
+    for name, values in named.items():
+        made |= {f"{name}{end}": value for end, value in zip(("", "_low", "_high"), values, strict=True)}
+    return made
+
+
+def _scaled(effects: Effects, n: Floats, reach: Floats) -> list[Floats]:
+    """The difference times so many users, and both ends of its interval."""
+    with np.errstate(invalid="ignore"):
+        half = reach * effects.error
+        return [n * effects.difference, n * (effects.difference - half), n * (effects.difference + half)]

@@ -1,0 +1,116 @@
+"""Whether chance gave the arms: sample ratios, and whether arms differed before anything was done."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from dagster_project.outcomes.vocabulary import EXPLORE
+
+Floats = npt.NDArray[np.float64]
+
+BROKEN_BELOW = 0.001  # Fabijan et al. 2019: so small that a sound experiment is called broken once in a thousand
+FEWEST_TO_BALANCE = 30
+
+
+def sample_ratio_p(entries: pl.DataFrame) -> float | None:
+    """P of arm sizes as uneven as those of one experiment's entries, if chance drew them by their propensities.
+
+    None where no propensity is known or only one arm has any. Constant propensities per arm: Pearson's chi-square on
+    the arms' sizes. Propensities that differ within an arm: the numbers that each arm stands for by inverse
+    propensity, 1 ÷ p summed, compared arm by arm with the largest (Holm over the arms). Explorers are left out:
+    their propensity is of arm and strategy together.
+    """
+    # Few propensities stand for a million users.
+    known = (
+        entries.group_by("arm", pl.col("propensity").alias("p"))
+        .agg(pl.len().alias("n"))
+        .filter(pl.col("p").is_not_null() & (pl.col("arm") != EXPLORE))
+        .sort("arm", "p")
+    )
+    arms = [_arm(known.filter(pl.col("arm") == arm)) for arm in known["arm"].unique().sort()]
+    if len(arms) < 2:
+        return None
+    return _pearson(arms) if all(arm.is_constant for arm in arms) else _weighted(arms)
+
+
+@dataclass(frozen=True)
+class _Arm:
+    n: int
+    p: float
+    is_constant: bool
+    stands_for: float
+    variance: float
+
+
+def _arm(shares: pl.DataFrame) -> _Arm:
+    """One arm by its propensities `p` and the users `n` with each."""
+    n, p = shares["n"].to_numpy(), shares["p"].to_numpy()
+    return _Arm(int(n.sum()), float(p[0]), bool(np.ptp(p) < 1e-9), float((n / p).sum()), float((n / p**2).sum()))
+
+
+def _pearson(arms: list[_Arm]) -> float:
+    from scipy.stats import chi2
+
+    n, p = np.array([arm.n for arm in arms]), np.array([arm.p for arm in arms])
+    expected = n.sum() * p / p.sum()
+    return float(chi2.sf(((n - expected) ** 2 / expected).sum(), df=len(n) - 1))
+
+
+def _weighted(arms: list[_Arm]) -> float:
+    from scipy.special import ndtr
+
+    largest = max(range(len(arms)), key=lambda place: arms[place].n)
+    others = [arm for place, arm in enumerate(arms) if place != largest]
+    gaps = np.array([arm.stands_for - arms[largest].stands_for for arm in others])
+    z = gaps / np.sqrt([arm.variance + arms[largest].variance for arm in others])
+    return float(min(1.0, (2 * ndtr(-np.abs(z)) * len(z)).min()))
+
+
+def balance_p(entries: pl.DataFrame, *, baseline: str, weight: Floats | None = None) -> float | None:
+    """P of arms as different in activity over the 28 days before entry, if chance made them. Holm over the arms.
+
+    Where it is tiny, outcomes lie before the assignment: it was written down, or made, after they were known.
+    `weight`: inverse propensities where chances differ within an arm. None where an arm has fewer than 30.
+    """
+    from scipy.special import ndtr
+
+    arms = sorted(entries["arm"].unique())
+    arm = entries["arm"].cast(pl.Enum(arms)).to_physical().to_numpy()
+    x = entries["n_active_days_before"].fill_null(0).to_numpy().astype(np.float64)
+    n, w, wx = np.bincount(arm), np.bincount(arm, weights=weight), np.bincount(arm, weights=_times(weight, x))
+    of_mean = np.bincount(arm, weights=None if weight is None else weight**2) / w**2
+    others = [place for place, name in enumerate(arms) if name != baseline and n[place] >= FEWEST_TO_BALANCE]
+    if baseline not in arms or n[arms.index(baseline)] < FEWEST_TO_BALANCE or not others:
+        return None
+    # Had chance made the arms, they would share one variance: that of all holds where an arm is small.
+    variance, reference = float(np.var(x)), arms.index(baseline)
+    gap = (wx / w)[others] - (wx / w)[reference]
+    error = np.sqrt(variance * (of_mean[others] + of_mean[reference]))
+    z = np.divide(np.abs(gap), error, out=np.zeros(len(others)), where=error > 0)
+    return float(min(1.0, (2 * ndtr(-z) * len(others)).min()))
+
+
+def _times(weight: Floats | None, x: Floats) -> Floats:
+    return x if weight is None else weight * x
+
+
+def inverse_propensities(entries: pl.DataFrame) -> Floats | None:
+    """Weights of one experiment's entries, of mean 1 in each arm; None where no arm's propensities differ.
+
+    Explorers all weigh the same: their propensity is of the strategy drawn as well, and what they are read for is
+    what exploring does to anybody.
+    """
+    arms = sorted(entries["arm"].unique())
+    arm = entries["arm"].cast(pl.Enum(arms)).to_physical().to_numpy()
+    p = entries["propensity"].to_numpy()
+    ends = entries.group_by("arm").agg(
+        pl.col("propensity").min().alias("low"), pl.col("propensity").max().alias("high")
+    )
+    differs = {name: high - low > 1e-9 for name, low, high in ends.iter_rows() if low is not None and name != EXPLORE}
+    if not any(differs.values()):
+        return None
+    inverse = np.where(np.array([differs.get(name, False) for name in arms])[arm], 1 / p, 1.0)
+    means = np.bincount(arm, weights=inverse) / np.bincount(arm)
+    return np.asarray(inverse / means[arm])

@@ -1,0 +1,154 @@
+"""Every experiment read by intention to treat: differences per arm, slice, metric and horizon, or why it cannot be."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from dagster_project.outcomes.comparison import compared_arms
+from dagster_project.outcomes.differences import READOUTS, difference_rows, judged
+from dagster_project.outcomes.entries import FAULTS
+from dagster_project.outcomes.moments import take_moments
+from dagster_project.outcomes.money import MONEY, MONEY_METRICS, money_of_arm, with_money
+from dagster_project.outcomes.plans import planned_users
+from dagster_project.outcomes.randomisation import BROKEN_BELOW, balance_p, inverse_propensities, sample_ratio_p
+from dagster_project.outcomes.verdicts import EXPERIMENTS, Examined, experiment_row
+from dagster_project.outcomes.vocabulary import (
+    CONTROL,
+    HORIZONS,
+    METRICS,
+    RETURNED,
+    WORDS,
+    Metric,
+)
+
+Floats = npt.NDArray[np.float64]
+
+AT_ONCE = 2  # experiments: more would wait for the interpreter and hold more in memory
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadoutRules:
+    """What a night tells its readouts: `decision_days` is the horizon by which an experiment is judged."""
+
+    decision_days: int
+    margin_share: float
+
+
+@dataclass(frozen=True)
+class Readouts:
+    """The tables of a night's experiments, each sorted by its key. Broken ones stand in `experiments` alone."""
+
+    experiments: pl.DataFrame
+    readouts: pl.DataFrame
+    money: pl.DataFrame
+
+
+def decision_horizon(horizon_days: int) -> int:
+    """The horizon that is read nearest below the night's own; the shortest where that is shorter still."""
+    return max((days for days in HORIZONS if days <= horizon_days), default=HORIZONS[0])
+
+
+def read_experiments(entries: pl.DataFrame, faults: pl.DataFrame, *, rules: ReadoutRules) -> Readouts:
+    """The effect of assignment in every experiment of `entries` (ENTRIES joined with OUTCOMES) that is sound.
+
+    `faults`: FAULTS by `find_faults`. A fault, a sample ratio or a difference before entry that chance would give
+    less than once in a thousand: broken, shown, not read. Estimand: the mean difference in the outcome between having
+    been assigned the arm and the baseline, over all who entered and whose days are over, whatever they then got.
+    """
+    names = sorted(entries["experiment_id"].unique())
+    with ThreadPoolExecutor(AT_ONCE) as pool:  # in the order of their names, whoever is done first
+        read = list(pool.map(lambda name: _read_one(name, _of(entries, name), _of(faults, name), rules), names))
+    return Readouts(
+        experiments=pl.DataFrame([one.row for one in read], schema=EXPERIMENTS, orient="row"),
+        readouts=pl.concat([READOUTS.to_frame(), *(one.readouts for one in read)]),
+        money=pl.concat([MONEY.to_frame(), *(one.money for one in read)]),
+    )
+
+
+def _of(frame: pl.DataFrame, experiment_id: str) -> pl.DataFrame:
+    is_it = frame["experiment_id"] == experiment_id
+    return frame if is_it.all() else frame.filter(is_it)  # a copy of a million wide rows is most of the work
+
+
+@dataclass(frozen=True)
+class _Read:
+    row: dict[str, object]
+    readouts: pl.DataFrame
+    money: pl.DataFrame
+
+
+def baseline_of(experiment_id: str, arms: Sequence[str]) -> str:
+    """The arm that others are compared with: control; of words alone the first by name."""
+    return min(arms) if experiment_id.startswith(WORDS) and CONTROL not in arms else CONTROL
+
+
+def _read_one(experiment_id: str, entries: pl.DataFrame, faults: pl.DataFrame, rules: ReadoutRules) -> _Read:
+    arms = sorted(entries["arm"].unique())
+    baseline = baseline_of(experiment_id, arms)
+    impossible = faults["fault"].is_in(["impossible propensity", "missing propensity"]).any()
+    weight = None if impossible else inverse_propensities(entries)
+    ratio = None if impossible else sample_ratio_p(entries)
+    balance = None if impossible else balance_p(entries, baseline=baseline, weight=weight)
+    found = pl.concat([faults, _chance_faults(experiment_id, ratio, balance)])
+    plans = {arm: planned_users(entries, arm=arm, baseline=baseline) for arm in arms if arm != baseline}
+    examined = Examined(experiment_id, entries, baseline, ratio, balance, found, plans)
+    if found.height:
+        readouts, money = READOUTS.to_frame(), MONEY.to_frame()
+    else:
+        readouts, money = _compare(examined, weight, rules)
+    return _Read(experiment_row(examined, readouts, rules.decision_days), readouts, money)
+
+
+def _compare(one: Examined, weight: Floats | None, rules: ReadoutRules) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """READOUTS and MONEY of a sound experiment."""
+    told, priced = _told(one.entries), with_money(one.entries, margin_share=rules.margin_share)
+    moments = take_moments(
+        priced.frame,
+        weight=weight,
+        covariate=covariate_of(one.entries),
+        metrics=(*told, *(MONEY_METRICS if priced.basis else ())),
+        with_cross=priced.basis is not None,
+    )
+    name, days = one.experiment_id, rules.decision_days
+    compared = [
+        compared_arms(moments, arm=arm, baseline=one.baseline, n_planned=planned) for arm, planned in one.plans.items()
+    ]
+    rows = [difference_rows(name, arm, moments, metrics=told, decision_days=days) for arm in compared]
+    money = [money_of_arm(name, arm, moments, basis=priced.basis) for arm in compared if priced.basis]
+    return judged(pl.concat(rows)) if rows else READOUTS.to_frame(), pl.concat([MONEY.to_frame(), *money])
+
+
+def covariate_of(entries: pl.DataFrame) -> Floats | None:
+    """What was known of each user of one experiment before entry: the chance to come back without contact.
+
+    Where some have none they get the mean; where none has, the days of activity in the 28 before entry stand in.
+    """
+    told = entries["p_return"]
+    if told.null_count() < told.len():
+        return told.fill_null(float(told.drop_nulls().to_numpy().mean())).to_numpy()
+    return np.asarray(np.log1p(entries["n_active_days_before"].fill_null(0).to_numpy().astype(np.float64)))
+
+
+def _told(entries: pl.DataFrame) -> tuple[Metric, ...]:
+    """The metrics of which anything at all is known."""
+    longest = HORIZONS[-1]
+    return tuple(
+        metric
+        for metric in METRICS
+        if metric is RETURNED or entries[metric.column(longest)].null_count() < entries.height
+    )
+
+
+def _chance_faults(experiment_id: str, ratio: float | None, balance: float | None) -> pl.DataFrame:
+    told = []
+    if ratio is not None and ratio < BROKEN_BELOW:
+        said = f"The arms are of other sizes than drawn (p = {ratio:.1g}): some of one arm are missing."
+        told.append((experiment_id, "sample ratio", said))
+    if balance is not None and balance < BROKEN_BELOW:
+        said = f"The arms differed in the 28 days before entry (p = {balance:.1g}): outcomes lie before the assignment."
+        told.append((experiment_id, "outcome before assignment", said))
+    return pl.DataFrame(told, schema=FAULTS, orient="row")

@@ -1,0 +1,56 @@
+"""The metrics that a readout reads, the days at which it reads them, and the parts of the users it looks at."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+HORIZONS = (1, 7, 14, 28, 60, 180)  # days from the day of entry, that day included
+LONGEST = HORIZONS[-1]
+DAYS_BEFORE = 28  # over which arms are compared before anything was done to anybody
+
+CONTROL = "control"
+TREAT = "treat"
+EXPLORE = "explore"
+WORDS = "words."  # experiments on words have no control arm: both arms are written to
+
+ALL = "all"
+DIMENSIONS = ("strategy_id", "channel", "stage", "reason", "value_tier")
+CROSS = "strategy × channel × stage × reason × value tier"
+NOT_NOTED = "not noted"
+DRAWN_DIMENSIONS = ("strategy_id", "channel")
+"""What chance gave the arm `explore`: nobody knows which of the held out could have had the same."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One outcome. `after`: the first day on which it happened. `sum` and `mean`: per horizon.
+
+    A `total` is a sum of which the spread is not asked.
+    """
+
+    name: str
+    kind: Literal["after", "sum", "mean", "total"]
+    is_good: bool
+    title: str
+
+    def column(self, horizon_days: int) -> str:
+        """Where the entries keep it."""
+        return f"{self.name}_after" if self.kind == "after" else f"{self.name}_{horizon_days}"
+
+
+METRICS = (
+    Metric("returned", "after", True, "came back"),
+    Metric("spend", "sum", True, "spent"),
+    Metric("opened", "after", True, "opened a message"),
+    Metric("clicked", "after", True, "clicked"),
+    Metric("shared", "after", True, "shared or referred"),
+    Metric("satisfaction", "mean", True, "satisfaction, of those who told"),
+    Metric("opted_out", "after", False, "opted out"),
+    Metric("complained", "after", False, "complained"),
+    Metric("app_removed", "after", False, "removed the app"),
+    Metric("relapsed", "after", False, "came back and left again"),
+)
+RETURNED = METRICS[0]
+BY_NAME = {metric.name: metric for metric in METRICS}
+AFTER = tuple(metric for metric in METRICS if metric.kind == "after")
+PROFIT = Metric("profit", "sum", True, "earned less cost")
+"""Derived: margin × spend (or the worth of the return where nobody's spending is known) less what contact cost."""

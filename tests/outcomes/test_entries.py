@@ -1,0 +1,121 @@
+"""Who entered what, and what makes an experiment unreadable."""
+
+from datetime import date
+
+import polars as pl
+import pytest
+
+from dagster_project.outcomes.entries import assignment_rows, find_faults, first_entries
+from outcomes.builders import NIGHT, at, rows
+
+
+def faults(given: pl.DataFrame) -> dict[str, str]:
+    found = find_faults(given, first_entries(given), as_of=NIGHT)
+    return dict(found.select("fault", "explanation").iter_rows())
+
+
+SOUND = ({"user_id": "a"}, {"user_id": "b", "arm": "control"})
+
+
+def test_a_user_enters_with_the_first_row_and_what_was_known_then() -> None:
+    entered = first_entries(
+        rows(
+            {"user_id": "a", "assigned_on": date(2024, 3, 9), "strategy_id": "later", "p_return": 0.9},
+            {"user_id": "a", "assigned_on": date(2024, 3, 2), "strategy_id": "first", "p_return": 0.1},
+            {"user_id": "b", "arm": "control", "strategy_id": "first"},
+        )
+    )
+
+    assert entered.select("user_id", "arm", "assigned_on", "strategy_id", "p_return").rows() == [
+        ("a", "treat", date(2024, 3, 2), "first", 0.1),
+        ("b", "control", date(2024, 3, 1), "first", None),
+    ]
+
+
+def test_cost_is_that_of_contacts_begun_within_the_horizon_a_series_once_and_nought_for_control() -> None:
+    cost = {"user_id": "a", "expected_cost": 1.0}
+    entered = first_entries(
+        rows(
+            {**cost, "assigned_on": date(2024, 3, 1), "step": 1},
+            {**cost, "assigned_on": date(2024, 3, 4), "step": 2},
+            {**cost, "assigned_on": date(2024, 3, 8), "step": 1},
+            {"user_id": "b", "arm": "control", "expected_cost": 1.0},
+            {"user_id": "c"},
+        )
+    )
+
+    assert entered.select("cost_1", "cost_7", "cost_14").rows() == [(1.0, 1.0, 2.0), (0.0, 0.0, 0.0), (None,) * 3]
+
+
+def test_files_of_other_words_and_fewer_columns_are_read_alike() -> None:
+    made = assignment_rows(
+        pl.DataFrame({"user_id": ["a"], "experiment_id": ["e"], "arm": [" Holdout "], "assigned_on": [NIGHT]}),
+        pl.DataFrame({"user_id": ["b"], "experiment_id": ["e"], "arm": ["TREAT"], "assigned_on": [NIGHT]}),
+    )
+
+    assert made["arm"].to_list() == ["control", "treat"]
+    assert made["propensity"].to_list() == [None, None]
+
+
+def test_a_sound_experiment_has_no_fault() -> None:
+    assert faults(rows(*SOUND)) == {}
+
+
+@pytest.mark.parametrize(
+    ("given", "fault", "said"),
+    [
+        (({"user_id": "a"}, {"user_id": "b", "arm": "other"}), "no control", "Nobody was held out"),
+        (({"user_id": "a"}, {"user_id": "b"}), "empty arm", "Only the arm treat has users"),
+        (
+            ({"user_id": "a", "propensity": 0.3}, {"user_id": "b", "arm": "control", "propensity": 0.3}),
+            "empty arm",
+            "add up to 0.6: an arm has no users",
+        ),
+        ((*SOUND, {"user_id": "a", "arm": "control"}), "two arms", "1 of its users are in two arms"),
+        ((*SOUND, {"user_id": "c", "propensity": 1.0}), "impossible propensity", "1 of 3 users had a chance of 0 or 1"),
+        ((*SOUND, {"user_id": "c", "propensity": 0.0}), "impossible propensity", "1 of 3 users had a chance of 0 or 1"),
+        ((*SOUND, {"user_id": "c", "propensity": None}), "missing propensity", "1 of 3 users have no propensity"),
+        ((*SOUND, {"user_id": "c", "assigned_on": date(2024, 6, 3)}), "assigned in the future", "1 assignments"),
+        (
+            (*SOUND, {"user_id": "c", "assigned_at": at(5), "outcome_at": at(4)}),
+            "assigned after the outcome",
+            "1 users were assigned after the outcome",
+        ),
+    ],
+)
+def test_what_makes_an_experiment_unreadable_is_named(given: tuple[dict, ...], fault: str, said: str) -> None:
+    found = faults(rows(*given))
+
+    assert said in found[fault]
+
+
+def test_an_experiment_that_notes_no_propensity_at_all_is_no_fault() -> None:
+    assert faults(rows(*({**row, "propensity": None} for row in SOUND))) == {}
+
+
+def test_experiments_on_words_need_no_control() -> None:
+    words = {"experiment_id": "words.whats_new", "arm": "one"}
+
+    assert faults(rows({**words, "user_id": "a"}, {**words, "user_id": "b", "arm": "two"})) == {}
+
+
+def test_a_user_whom_new_shares_of_our_own_moved_counts_where_they_began() -> None:
+    old, new = {"assigned_on": date(2024, 3, 1)}, {"assigned_on": date(2024, 4, 1)}
+    moved = (
+        {"user_id": "a", "arm": "treat", "propensity": 0.9, **old},
+        {"user_id": "b", "arm": "control", "propensity": 0.1, **old},
+        {"user_id": "a", "arm": "control", "propensity": 0.3, **new},
+        {"user_id": "c", "arm": "treat", "propensity": 0.7, **new},
+    )
+
+    assert "two arms" not in faults(rows(*({**row, "origin": "ledger"} for row in moved)))
+    assert "two arms" in faults(rows(*moved))
+
+
+def test_of_two_experiments_only_the_faulty_one_is_named() -> None:
+    given = rows(*SOUND, {"experiment_id": "f", "user_id": "a"}, {"experiment_id": "f", "user_id": "b"})
+
+    found = find_faults(given, first_entries(given), as_of=NIGHT)
+
+    assert set(found["experiment_id"]) == {"f"}
+    assert sorted(found["fault"]) == ["empty arm", "no control"]

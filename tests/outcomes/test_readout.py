@@ -1,0 +1,248 @@
+"""Experiments read, or shown as broken: known effects found, faults set aside, the rest read all the same."""
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from dagster_project.outcomes.differences import READOUTS
+from dagster_project.outcomes.entries import FAULTS
+from dagster_project.outcomes.plans import planned_users
+from dagster_project.outcomes.randomisation import balance_p, inverse_propensities, sample_ratio_p
+from dagster_project.outcomes.readout import (
+    ReadoutRules,
+    Readouts,
+    baseline_of,
+    decision_horizon,
+    read_experiments,
+)
+from outcomes.builders import NIGHT, entries
+
+NO_FAULT = FAULTS.to_frame()
+
+
+def read(frame: pl.DataFrame, faults: pl.DataFrame = NO_FAULT) -> Readouts:
+    return read_experiments(frame, faults, rules=ReadoutRules(decision_days=28, margin_share=1.0))
+
+
+def sound(n: int = 8_000, *, lift: float = 0.1, seed: int = 1, **columns: Any) -> pl.DataFrame:
+    """Half treated, a tenth of the others come back, `lift` more of the treated."""
+    rng = np.random.default_rng(seed)
+    treated = rng.random(n) < 0.5
+    back = rng.random(n) < 0.1 + lift * treated
+    return entries(
+        n,
+        **{
+            "arm": np.where(treated, "treat", "control"),
+            "propensity": 0.5,
+            "returned_after": [5 if b else None for b in back],
+            **columns,
+        },
+    )
+
+
+def only(frame: pl.DataFrame, **wanted: Any) -> dict[str, Any]:
+    return frame.filter(*(pl.col(name) == value for name, value in wanted.items())).row(0, named=True)
+
+
+def decision(frame: pl.DataFrame, **faults: Any) -> str:
+    return str(read(frame, **faults).experiments["decision"][0])
+
+
+def test_a_real_effect_is_found_and_told_in_words() -> None:
+    found = read(sound())
+
+    row = found.experiments.row(0, named=True)
+    assert row["decision"] == "works"
+    assert row["low"] < 0.1 < row["high"]
+    assert "came back within 28 days" in row["explanation"]
+    primary = only(found.readouts, is_primary=True)
+    assert (primary["dimension"], primary["metric"], primary["horizon_days"]) == ("all", "returned", 28)
+    assert primary["p_adjusted"] == primary["p_looks"]
+    assert primary["low"] < primary["fixed_low"] < primary["fixed_high"] < primary["high"]
+
+
+def test_what_came_later_is_not_in_the_shorter_horizon() -> None:
+    found = read(sound()).readouts
+
+    assert only(found, dimension="all", metric="returned", horizon_days=1)["treated_mean"] == 0
+    assert only(found, dimension="all", metric="returned", horizon_days=7)["treated_mean"] > 0.15
+
+
+def test_a_harm_is_told_like_a_gain() -> None:
+    assert decision(sound(lift=-0.05)) == "harms"
+    n = 8_000
+    frame = sound()
+    harmed = frame.with_columns(
+        pl.when((pl.col("arm") == "treat") & (pl.int_range(n) % 10 == 0)).then(2).alias("complained_after")
+    )
+
+    found = read(harmed)
+
+    assert found.experiments["decision"][0] == "works at a price"
+    assert "more complained" in found.experiments["explanation"][0]
+    assert only(found.readouts, dimension="all", metric="complained", horizon_days=28)["verdict"] == "worse"
+
+
+def test_nothing_is_made_of_nothing() -> None:
+    assert decision(sound(lift=0.0)) == "no effect shown"
+
+
+def test_who_it_helps_and_who_it_hurts_is_told_part_by_part() -> None:
+    rng = np.random.default_rng(3)
+    n = 12_000
+    treated, young = rng.random(n) < 0.5, rng.random(n) < 0.5
+    back = rng.random(n) < 0.2 + np.where(young, 0.1, -0.1) * treated
+    frame = sound(
+        n,
+        arm=np.where(treated, "treat", "control"),
+        returned_after=[0 if b else None for b in back],
+        stage=np.where(young, "churned_early", "lost"),
+    )
+
+    parts = read(frame).readouts.filter((pl.col("horizon_days") == 28) & (pl.col("dimension") == "stage"))
+
+    verdicts = dict(parts.filter(pl.col("metric") == "returned").select("value", "verdict").iter_rows())
+    assert verdicts == {"churned_early": "better", "lost": "worse"}
+
+
+def test_a_fault_sets_its_experiment_aside_and_the_others_are_read() -> None:
+    both = pl.concat([sound(), sound(seed=2).with_columns(pl.lit("f").alias("experiment_id"))])
+    fault = pl.DataFrame([("f", "two arms", "3 of its users are in two arms.")], schema=FAULTS, orient="row")
+
+    found = read(both, fault)
+
+    assert dict(found.experiments.select("experiment_id", "decision").iter_rows()) == {"e": "works", "f": "broken"}
+    broken = only(found.experiments, experiment_id="f")
+    assert (broken["faults"], broken["explanation"]) == (
+        "two arms",
+        "Broken, so not read. 3 of its users are in two arms.",
+    )
+    assert set(found.readouts["experiment_id"]) == {"e"}
+
+
+def test_a_leak_of_one_arm_breaks_the_experiment() -> None:
+    whole = sound()
+    leaked = whole.filter((pl.col("arm") == "treat") | (pl.int_range(pl.len()) % 5 > 0))
+
+    found = read(leaked)
+
+    assert found.experiments["faults"][0] == "sample ratio"
+    assert found.readouts.is_empty()
+
+
+def test_arms_that_differed_before_entry_show_outcomes_before_the_assignment() -> None:
+    frame = sound().with_columns(
+        pl.when(pl.col("arm") == "treat").then(pl.int_range(pl.len()) % 3).otherwise(0).alias("n_active_days_before")
+    )
+
+    assert read(frame).experiments["faults"][0] == "outcome before assignment"
+
+
+def test_nobodys_days_being_over_is_too_early() -> None:
+    assert decision(sound(n_days_seen=20)) == "too early"
+
+
+def test_explorers_are_kept_out_of_the_parts_that_chance_drew_for_them() -> None:
+    frame = sound(strategy_id="whats_new", channel="email", stage="lost").with_columns(
+        pl.when(pl.int_range(pl.len()) % 7 == 0).then(pl.lit("explore")).otherwise("arm").alias("arm"),
+        pl.lit(None, dtype=pl.Float64).alias("propensity"),
+    )
+
+    parts = read(frame).readouts.group_by("arm").agg(pl.col("dimension").unique().sort())
+
+    assert dict(parts.iter_rows()) == {
+        "explore": ["all", "stage"],
+        "treat": ["all", "channel", "stage", "strategy_id"],
+    }
+
+
+def test_words_are_compared_with_the_first_by_name() -> None:
+    frame = sound(experiment_id="words.whats_new").with_columns(
+        pl.col("arm").replace_strict({"treat": "long", "control": "brief"})
+    )
+
+    found = read(frame).experiments.row(0, named=True)
+
+    assert (found["baseline"], found["arm"], found["decision"]) == ("brief", "long", "works")
+    assert baseline_of("winter", ["a", "control"]) == "control"
+
+
+def test_without_any_experiment_every_table_is_empty() -> None:
+    found = read(entries(1).clear())
+
+    assert (found.experiments.height, found.readouts.height, found.money.height) == (0, 0, 0)
+    assert found.readouts.schema == READOUTS
+
+
+@pytest.mark.parametrize(("horizon", "read_at"), [(14, 14), (30, 28), (90, 60), (365, 180), (3, 1)])
+def test_an_experiment_is_judged_at_the_horizon_nearest_below_the_nights(horizon: int, read_at: int) -> None:
+    assert decision_horizon(horizon) == read_at
+
+
+def test_false_alarms_over_all_parts_and_metrics_are_rare() -> None:
+    rng = np.random.default_rng(7)
+    n, alarms = 3_000, 0
+    for seed in range(40):
+        parts = {name: rng.choice(["a", "b", "c"], n) for name in ("strategy_id", "channel", "stage")}
+        opened = [3 if b else None for b in rng.random(n) < 0.3]
+        found = read(sound(n, lift=0.0, seed=seed, opened_after=opened, **parts))
+        alarms += found.readouts["verdict"].is_in(["better", "worse"]).any()
+
+    assert alarms <= 6  # five in a hundred would be two of forty
+
+
+def test_arms_of_the_drawn_sizes_pass_and_others_do_not() -> None:
+    even = entries(1_000, arm=["treat", "control"] * 500, propensity=0.5)
+    assert sample_ratio_p(even) == pytest.approx(1)
+    assert sample_ratio_p(even.with_columns(pl.lit(None, dtype=pl.Float64).alias("propensity"))) is None
+    tenth = even.with_columns(pl.when(pl.col("arm") == "treat").then(0.9).otherwise(0.1).alias("propensity"))
+    assert (sample_ratio_p(tenth) or 0) < 1e-9
+
+
+def test_sizes_are_judged_by_each_users_own_chance_where_chances_differ() -> None:
+    rng = np.random.default_rng(5)
+    n = 20_000
+    chance = rng.choice([0.2, 0.8], n)
+    treated = rng.random(n) < chance
+    frame = entries(n, arm=np.where(treated, "treat", "control"), propensity=np.where(treated, chance, 1 - chance))
+
+    assert (sample_ratio_p(frame) or 0) > 0.01
+    assert (sample_ratio_p(frame.filter((pl.col("arm") == "treat") | (pl.int_range(n) % 8 > 0))) or 0) < 0.001
+
+
+def test_few_users_are_not_called_different_before_entry() -> None:
+    frame = entries(130, arm=["control"] * 30 + ["treat"] * 100, n_active_days_before=[0] * 30 + [0] * 90 + [1] * 10)
+
+    assert (balance_p(frame, baseline="control") or 0) > 0.05
+    assert balance_p(frame.tail(110), baseline="control") is None
+
+
+def test_weights_are_there_only_where_chances_differ_within_an_arm() -> None:
+    plain = entries(4, arm=["treat", "treat", "control", "control"], propensity=[0.9, 0.9, 0.1, 0.1])
+    assert inverse_propensities(plain) is None
+
+    unequal = entries(4, arm=["treat", "treat", "control", "control"], propensity=[0.25, 0.75, 0.5, 0.5])
+    weights = inverse_propensities(unequal)
+    assert weights is not None
+    assert weights.tolist() == pytest.approx([1.5, 0.5, 1, 1])
+
+
+def test_a_plan_rests_on_the_first_fortnight_alone() -> None:
+    early = sound(p_return=0.05, uplift=0.01, origin="ledger")
+    later = early.with_columns(
+        pl.lit(NIGHT).alias("assigned_on"),
+        pl.lit(0.3).alias("p_return"),
+        pl.lit(0.2).alias("uplift"),
+        ("late" + pl.col("user_id")).alias("user_id"),
+    )
+
+    plan = planned_users(early, arm="treat", baseline="control")
+
+    assert 15_000 < plan < 18_000  # 16,310 at even arms
+    assert planned_users(pl.concat([early, later]), arm="treat", baseline="control") == plan
+
+
+def test_an_imported_experiment_was_planned_as_it_is() -> None:
+    assert planned_users(sound(500), arm="treat", baseline="control") == 500
