@@ -1,13 +1,15 @@
 """`python -m benchmarks.strategy_worlds`: what a night earns in worlds whose truth is kept apart, against an oracle.
 
 Per seed one firm (`benchmarks.strategy_world`) and one night under a budget and channel capacities. The profit of a
-list is what it brings in truth: expected returns caused × value − messages − offers for all who redeem − harm. The oracle
-knows the true lift, cost and harm of every option of every user and allocates by `dual_prices.allocate` under the same
-limits. The plain lists walk the users by their rank (least likely to return, last seen, most valuable, at random) and
+list is what it brings in truth: expected returns caused × value − messages − offers for all who redeem − harm. The
+oracle knows the true lift, cost and harm of every option and allocates by `dual_prices.allocate` under the same
+limits. It knows no more of a user than the night does: nobody can know which of two alike users would answer. The
+plain lists walk the users by their rank (least likely to return, last seen, most valuable, at random) and
 give each the strategy of which its author promises most, on its first channel with room, while the money lasts.
 
-Everybody works on the same users: a tenth is held out for all alike. The engine alone also gives a twentieth to the
-explore arm, whose options are drawn; what that costs counts against it.
+All work on the same users: a tenth is held out for everybody alike. The engine alone also gives a twentieth to the
+explore arm, whose options are drawn; what that costs counts against it. The bars are on the money of all seeds
+together; the mean share per seed stands beside them. A share of a firm that can hardly earn anything means little.
 """
 
 import argparse
@@ -21,7 +23,18 @@ import numpy.typing as npt
 import polars as pl
 
 from benchmarks.bars import Verdict, show_verdicts
-from benchmarks.strategy_world import AS_OF, Night, World, draw_night, draw_world, experiment
+from benchmarks.strategy_world import (
+    AS_OF,
+    HARSH,
+    KEYS,
+    USUAL,
+    Nature,
+    Night,
+    World,
+    draw_night,
+    draw_world,
+    experiment,
+)
 from benchmarks.tables import table
 from dagster_project.strategy.assignment import decide
 from dagster_project.strategy.dual_prices import NOBODY, Resource, allocate
@@ -35,8 +48,10 @@ Floats = npt.NDArray[np.float64]
 SEEDS = range(20)
 N_USERS, N_TESTED = 4_000, 20_000
 BAR_TAUGHT, BAR_PRIORS = 0.85, 0.60
-KEYS = ["user_sk", "strategy_id", "channel"]
 PLAIN = ("risk first", "recency first", "value first", "random")
+
+
+NATURES = {"usual": USUAL, "harsh": HARSH}
 
 
 @dataclass(frozen=True)
@@ -49,11 +64,11 @@ class Earned:
     plain: Mapping[str, float]
 
 
-def measure(seed: int, *, n_users: int = N_USERS, n_tested: int = N_TESTED) -> Earned:
+def measure(seed: int, *, nature: Nature = USUAL) -> Earned:
     """One seed."""
-    world = draw_world(seed, n_users=n_users)
-    night = draw_night(world, n_users=n_users, stream=0)
-    tested = experiment(world, n_users=n_tested, stream=1000)
+    world = draw_world(seed, n_users=N_USERS, nature=nature)
+    night = draw_night(world, n_users=N_USERS, stream=0)
+    tested = experiment(world, n_users=N_TESTED, stream=1000)
     taught = beliefs_from(world.rules.beliefs.priors, tested, catalogue=world.catalogue, as_of=AS_OF)
     free = reachable(world, night)
     return Earned(
@@ -148,3 +163,68 @@ def _rank(name: str, users: pl.DataFrame, seed: int) -> pl.Expr | pl.Series:
         return pl.Series(np.random.default_rng([seed, 4]).random(users.height))
     by = {"risk first": "p_return", "recency first": "days_silent", "value first": "value_if_returned"}[name]
     return -pl.col(by) if name == "value first" else pl.col(by)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print every seed and the bars; 1 if one is missed."""
+    flags = argparse.ArgumentParser(prog="python -m benchmarks.strategy_worlds", description=__doc__)
+    flags.add_argument("--seeds", type=int, default=len(SEEDS), help="how many (default: %(default)s)")
+    flags.add_argument("--first", type=int, default=SEEDS[0], help="the first seed (default: %(default)s)")
+    flags.add_argument("--nature", choices=sorted(NATURES), default="usual", help="default: %(default)s")
+    asked = flags.parse_args(arguments)
+    started = time.perf_counter()
+    seeds = range(asked.first, asked.first + asked.seeds)
+    found = {seed: measure(seed, nature=NATURES[asked.nature]) for seed in seeds}
+    rows = [
+        (
+            str(seed),
+            f"{one.oracle:,.0f}",
+            *(f"{earned / one.oracle:.3f}" for earned in (one.priors, one.taught, *one.plain.values())),
+        )
+        for seed, one in found.items()
+    ]
+    print(table(("seed", "oracle", "priors alone", "after a test", *PLAIN), rows), end="\n\n")
+    print(f"{time.perf_counter() - started:.0f} s, {asked.nature} worlds; shares of the oracle", end="\n\n")
+    return 0 if show_verdicts(verdicts(list(found.values()))) else 1
+
+
+def verdicts(found: Sequence[Earned]) -> list[Verdict]:
+    """The bars."""
+    all_oracles = sum(one.oracle for one in found)
+    best = max(PLAIN, key=lambda name: sum(one.plain[name] for one in found))
+    reference = f"{best} {sum(one.plain[best] for one in found) / all_oracles:.3f}"
+    taught = sum(one.taught for one in found) / all_oracles
+    priors = sum(one.priors for one in found) / all_oracles
+    above = {name: sum(one.taught > one.plain[name] for one in found) for name in PLAIN}
+    least = min(PLAIN, key=lambda name: above[name])
+    above_by_priors = sum(one.priors > max(one.plain.values()) for one in found)
+    return [
+        Verdict(
+            f"profit after {N_TESTED:,} outcomes, of the oracle's",
+            taught,
+            BAR_TAUGHT,
+            reference=reference,
+            is_met=taught >= BAR_TAUGHT,
+        ),
+        Verdict(
+            "profit from priors alone, of the oracle's",
+            priors,
+            BAR_PRIORS,
+            reference=reference,
+            is_met=priors >= BAR_PRIORS,
+        ),
+        Verdict(
+            "seeds above every plain list, after outcomes",
+            above[least],
+            len(found),
+            reference=f"closest: {least}",
+            is_met=above[least] == len(found),
+        ),
+        Verdict("seeds above every plain list, priors alone", above_by_priors),
+        Verdict("mean share per seed, after outcomes", float(np.mean([one.taught / one.oracle for one in found]))),
+        Verdict("mean share per seed, priors alone", float(np.mean([one.priors / one.oracle for one in found]))),
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

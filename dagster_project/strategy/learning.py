@@ -13,11 +13,12 @@ import polars as pl
 from dagster_project.errors import WinbackError
 from dagster_project.strategy.catalogue import Catalogue, Strategy
 from dagster_project.strategy.lift import Deviation, LiftBelief, Part, declared
-from dagster_project.strategy.lift_learning import OBSERVATIONAL_SHARE, Likelihood, grade, likelihood, updated
+from dagster_project.strategy.lift_learning import Likelihood, grade, likelihood, updated
 from dagster_project.strategy.pooling import Common, common_of, drifts_by_others, told_by_others
 from dagster_project.strategy.priors import CHANNEL, FACETS, STRATEGY, Beliefs, Priors, Taught, kind_of, part_fits
 
-HALF_LIFE_DAYS = 180.0
+# By `python -m benchmarks.fading`: near the best both with few outcomes a week and with many.
+HALF_LIFE_DAYS = 120.0
 OUTCOMES = pl.Schema(
     {
         "strategy_id": pl.String,
@@ -38,7 +39,9 @@ OUTCOMES = pl.Schema(
     }
 )
 NO_OUTCOMES = OUTCOMES.to_frame()
+OBSERVATIONAL_SHARE = 0.1  # of a row's weight where nobody was left out at random
 _FIT = "fit."
+_READ = ("p_return", "is_treated", "is_return", "propensity", "weight", "arm")
 _CERTAIN = ("p_return", "is_treated", "is_return")
 
 
@@ -120,31 +123,32 @@ def _by_strategy(rows: pl.DataFrame) -> dict[str, pl.DataFrame]:
 def _unknown_parts(priors: Priors, catalogue: Catalogue) -> tuple[Part, ...]:
     """The parts of a campaign that the catalogue does not know: it may be any of those that it does."""
     sizes = np.asarray([strategy.prior.tau for strategy in catalogue.sending])
-    level_sd = priors.file.common.level_sd
-    spreads = np.asarray([priors.spread(strategy.prior, told_sd=level_sd) for strategy in catalogue.sending])
+    spreads = np.asarray([priors.spread(strategy.prior) for strategy in catalogue.sending])
     sd = float(np.sqrt(sizes.var() + (spreads**2).mean()))
     return priors.three_parts(size=float(np.median(sizes)), sd=sd, source="any strategy of the catalogue")
 
 
 def _deviations(priors: Priors, strategy: Strategy | None, group: pl.DataFrame | None) -> list[Deviation]:
     """Of each channel, and of each kind of users that outcomes tell of, where they tell of more than one."""
-    levels: dict[str, set[str]] = {CHANNEL: set(strategy.channels) if strategy else set()}
-    if group is not None:
-        treated = group.filter("is_treated")
-        levels[CHANNEL] |= set(treated[CHANNEL].drop_nulls())
-        levels |= {facet: set(treated[facet].drop_nulls()) for facet in FACETS if treated[facet].n_unique() > 1}
-    return [priors.deviation(f"{kind}={level}") for kind in levels for level in sorted(levels[kind])]
+    channel_sd = priors.channel_sd(strategy.prior) if strategy else priors.file.deviations.channel
+    channels = set(strategy.channels) if strategy else set()
+    if group is None:
+        return priors.channels(channels, sd=channel_sd)
+    treated = group.filter("is_treated")
+    found = priors.channels(channels | set(treated[CHANNEL].drop_nulls()), sd=channel_sd)
+    for facet in FACETS:
+        levels = set(treated[facet].drop_nulls())
+        found += priors.kinds(facet, levels) if len(levels) > 1 else []
+    return found
 
 
 def _likelihood(group: pl.DataFrame, parts: Sequence[str]) -> Likelihood:
-    fits = part_fits(parts, content=pl.col("fit_content"), reason=pl.col("fit_reason"), columns=frozenset(group.columns))
-    basis = group.select("p_return", "is_treated", "is_return", "propensity", "weight", "arm", *_prefixed(fits))
+    columns = frozenset(group.columns)
+    fits = part_fits(parts, content=pl.col("fit_content"), reason=pl.col("fit_reason"), columns=columns)
+    # Under names of their own: the frame has a column `reason`, too, that is no fit.
+    fitted = group.select(*_READ, *(fit.name.prefix(_FIT) for fit in fits))
     share = 1.0 if group["is_randomised"].any() else OBSERVATIONAL_SHARE
-    return likelihood(basis, parts=[_FIT + part for part in parts], share=share)
-
-
-def _prefixed(fits: Sequence[pl.Expr]) -> list[pl.Expr]:
-    return [fit.name.prefix(_FIT) for fit in fits]
+    return likelihood(fitted, parts=[_FIT + part for part in parts], share=share)
 
 
 def _of_held_out(group: pl.DataFrame, name: str) -> Likelihood:

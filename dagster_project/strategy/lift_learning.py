@@ -16,7 +16,6 @@ from dagster_project.strategy.lift import FIT_STEP, Floats, Grade, LiftBelief, l
 
 DRIFT_SD = 0.5  # log-odds by which p_return may be off for everybody: the held-out measure it
 EXPANSION_SD = 1.0  # keeps the point of expansion finite where every outcome is alike
-OBSERVATIONAL_SHARE = 0.1  # of a row's weight where nobody was left out at random
 MOST_WEIGHT = 10.0  # of a row, in multiples of the lightest of its arm: rarer chances would outweigh hundreds of others
 ODDS_STEP = 0.02  # log-odds of p_return are rounded to it, so that alike rows are counted instead of kept
 N_STEPS = 25
@@ -43,20 +42,6 @@ class Likelihood:
 ANY_DRIFT = Normal(0.0, DRIFT_SD)
 
 
-def learned(belief: LiftBelief, outcomes: pl.DataFrame, *, is_randomised: bool = True) -> LiftBelief:
-    """The belief after outcomes of one strategy; for their columns see `likelihood`. The order of rows means nothing.
-
-    `grade` becomes randomised once the outcomes tell more of the first part, the strategy's own, than the belief did
-    (half its variance gone). Outcomes of users who were not left out at random count OBSERVATIONAL_SHARE each; give
-    them only where there are no others.
-    """
-    if outcomes.is_empty():
-        return belief
-    seen = likelihood(outcomes, parts=belief.parts, share=1.0 if is_randomised else OBSERVATIONAL_SHARE)
-    after = updated(belief, seen)
-    return replace(after, grade=grade(belief, after) if is_randomised else "observational")
-
-
 def grade(before: LiftBelief, after: LiftBelief, *, fits: Floats | None = None) -> Grade:
     """Randomised where outcomes have halved the variance of the lift at `fits` (default: of the first part alone).
 
@@ -68,6 +53,8 @@ def grade(before: LiftBelief, after: LiftBelief, *, fits: Floats | None = None) 
 
 def likelihood(outcomes: pl.DataFrame, *, parts: Sequence[str], share: float = 1.0) -> Likelihood:
     """What the outcomes of one strategy say, by themselves, of its parts and of the drift of p_return.
+
+    The order of the rows means nothing.
 
     `outcomes`: one row per user of an experiment, p_return (without contact, as predicted before), is_treated,
     is_return, propensity (of the arm that the user got, null: equal for all), and per part the fit (-1 to 1). Rows
@@ -173,9 +160,7 @@ def _expand(design: Floats, offset: Floats, n: Floats, n_returns: Floats) -> tup
     return slope + curvature @ theta, curvature
 
 
-def _derivatives(
-    theta: Floats, design: Floats, offset: Floats, n: Floats, n_returns: Floats
-) -> tuple[Floats, Floats]:
+def _derivatives(theta: Floats, design: Floats, offset: Floats, n: Floats, n_returns: Floats) -> tuple[Floats, Floats]:
     p = 1 / (1 + np.exp(-(offset + design @ theta)))
     curvature = design.T @ (design * (n * p * (1 - p))[:, None])
     return design.T @ (n_returns - n * p), curvature

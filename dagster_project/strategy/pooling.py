@@ -7,7 +7,6 @@ without hearing itself: what its own outcomes tell is left out of what it is tol
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
 
 import numpy as np
 
@@ -58,9 +57,17 @@ def common_of(parts: Sequence[Part], *, level_sd: float, shares: Sequence[float]
     log_level = -0.5 * (levels / level_sd) ** 2
     return Common(
         levels=levels,
-        log_weights=log_level[:, None] + np.log(reduce(np.kron, weights))[None, :],
-        own_given_common=np.asarray(reduce(np.kron, of_own)),
+        log_weights=log_level[:, None] + np.log(_product(weights))[None, :],
+        own_given_common=_product(of_own),
     )
+
+
+def _product(of_parts: Sequence[Floats]) -> Floats:
+    """Of independent parts: every combination, in the order of `lift.declared`."""
+    found = np.ones(1) if of_parts[0].ndim == 1 else np.ones((1, 1))
+    for one in of_parts:
+        found = np.asarray(np.kron(found, one), dtype=np.float64)
+    return found
 
 
 def told_by_others(

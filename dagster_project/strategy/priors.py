@@ -5,7 +5,7 @@ outcomes of all strategies change the beliefs stands in `learning`.
 """
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -70,9 +70,9 @@ class _Deviations(_Table):
     reason: Spread
     value_tier: Spread
 
-    def sd_of(self, name: str) -> float:
-        """Of the deviation called <kind>=<level>."""
-        return float(getattr(self, name.partition("=")[0]))
+    def of(self, facet: str) -> float:
+        """The standard deviation of one kind of deviation."""
+        return float(getattr(self, facet))
 
 
 class _Common(_Table):
@@ -110,12 +110,13 @@ class Priors:
     file: _File
 
     def parts(self, prior: Prior, *, common_sd: float = 0.0) -> tuple[Part, ...]:
-        """Strategy, content and reason: the parts of the lift of a strategy with this prior, on no channel yet.
+        """Strategy, content and reason: the parts of the lift of a strategy with this prior, its channel left out.
 
         `common_sd` is the spread of its size that is told elsewhere.
         """
-        sd = self.spread(prior, told_sd=common_sd)
-        return self.three_parts(size=prior.tau, sd=sd, source=prior.source)
+        left = self.spread(prior) ** 2 - self.channel_sd(prior) ** 2 - common_sd**2
+        least = min(self.file.strategy.least_sd, self.spread(prior)) / 2**0.5
+        return self.three_parts(size=prior.tau, sd=max(left, least**2) ** 0.5, source=prior.source)
 
     def three_parts(self, *, size: float, sd: float, source: str) -> tuple[Part, ...]:
         """The parts of a strategy of this size."""
@@ -126,20 +127,24 @@ class Priors:
             Part(REASON, said.reason.size, said.reason.sd, said.reason.weights, said.reason.source),
         )
 
-    def spread(self, prior: Prior, *, told_sd: float = 0.0) -> float:
-        """Of a strategy's own size: what its file says of it on a channel, less the channel's and what is told."""
+    def spread(self, prior: Prior) -> float:
+        """The standard deviation of a strategy's size on one channel, as its file tells it."""
         said = (prior.tau_high - prior.tau_low) / (2 * DEVIATIONS_OF_FOUR_FIFTHS)
-        left = said**2 - self.file.deviations.channel**2 - told_sd**2
-        return max(left, self.file.strategy.least_sd**2) ** 0.5
+        return max(said, self.file.strategy.least_sd)
 
-    def shift(self, channel: str) -> float:
-        """By how much the channel itself makes a lift larger."""
-        return self.file.channels.shift.get(channel, 0.0)
+    def channel_sd(self, prior: Prior) -> float:
+        """Of that spread, what is a channel's own: at most half of its variance."""
+        return float(min(self.file.deviations.channel, self.spread(prior) / 2**0.5))
 
-    def deviation(self, name: str) -> Deviation:
-        """What is believed of the deviation called <kind>=<level>: channel=sms, stage=churned_mid, …"""
-        kind, _, level = name.partition("=")
-        return Deviation(name, self.shift(level) if kind == CHANNEL else 0.0, self.file.deviations.sd_of(name))
+    def channels(self, names: Iterable[str], *, sd: float) -> list[Deviation]:
+        """What is believed of each channel of a strategy: its shift, give or take `sd`."""
+        shift = self.file.channels.shift
+        return [Deviation(f"{CHANNEL}={name}", shift.get(name, 0.0), sd) for name in sorted(names)]
+
+    def kinds(self, facet: str, levels: Iterable[str]) -> list[Deviation]:
+        """What is believed of kinds of users: that they do not deviate, give or take."""
+        sd = self.file.deviations.of(facet)
+        return [Deviation(f"{facet}={level}", 0.0, sd) for level in sorted(levels)]
 
     def reason_fits(self, strategy_id: str) -> Mapping[str, float]:
         """How far the strategy answers each reason, -1 to 1; what is not named is beside the point: 0."""
@@ -180,7 +185,7 @@ class Beliefs:
         """The belief on one strategy on all its channels at once: PARTS, then deviations, channels first."""
         if strategy.id in self.taught:
             return self.taught[strategy.id]
-        channels = [self.priors.deviation(f"{CHANNEL}={channel}") for channel in sorted(strategy.channels)]
+        channels = self.priors.channels(strategy.channels, sd=self.priors.channel_sd(strategy.prior))
         return Taught(declared(self.priors.parts(strategy.prior), channels), {})
 
     def loadings(self, strategy: Strategy, *, channel: str, kept: Sequence[str]) -> Floats:
@@ -225,9 +230,7 @@ def load_priors(path: Path = PATH) -> Priors:
     return Priors(file)
 
 
-def part_fits(
-    parts: Sequence[str], *, content: pl.Expr, reason: pl.Expr, columns: frozenset[str]
-) -> list[pl.Expr]:
+def part_fits(parts: Sequence[str], *, content: pl.Expr, reason: pl.Expr, columns: frozenset[str]) -> list[pl.Expr]:
     """How far each part of a belief counts for a user, as one expression per part, of the part's name.
 
     `content` and `reason` are the fits of those parts (null: 0). Deviations read the columns `channel`, `stage`,

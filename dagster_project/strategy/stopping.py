@@ -37,9 +37,7 @@ class HarmEvidence:
     held_out_share: float
 
 
-def stopped(
-    outcomes: pl.DataFrame, *, since: Mapping[str, date] | None = None, level: float = LEVEL
-) -> dict[str, str]:
+def stopped(outcomes: pl.DataFrame, *, since: Mapping[str, date] | None = None, level: float = LEVEL) -> dict[str, str]:
     """Per strategy that is stopped, in the order of their ids, a sentence that says why.
 
     `outcomes` (see `learning.OUTCOMES`): one row per user and experiment whose horizon has passed. Only randomised
@@ -125,8 +123,9 @@ def _of_strategy(rows: pl.DataFrame) -> HarmEvidence:
         )
         .filter((pl.col("i_1") > 0) & (pl.col("i_0") > 0))
         .with_columns(
-            ((pl.col("i_0") * pl.col("left_1") - pl.col("i_1") * pl.col("left_0")) / (pl.col("i_1") + pl.col("i_0")))
-            .alias("score"),
+            (
+                (pl.col("i_0") * pl.col("left_1") - pl.col("i_1") * pl.col("left_0")) / (pl.col("i_1") + pl.col("i_0"))
+            ).alias("score"),
             (pl.col("i_1") * pl.col("i_0") / (pl.col("i_1") + pl.col("i_0"))).alias("information"),
         )
         .sort("assigned_on", "experiment_id", nulls_last=True)

@@ -9,9 +9,9 @@ import pytest
 
 from dagster_project.strategy.catalogue import Catalogue
 from dagster_project.strategy.eligibility import churned_cases
+from dagster_project.strategy.learning import OUTCOMES, beliefs_from
 from dagster_project.strategy.lift import uplift
 from dagster_project.strategy.options import best_options, drawn_options, price_options
-from dagster_project.strategy.priors import Beliefs
 from dagster_project.strategy.rules import ChannelRules, DecisionRules
 
 AS_OF = date(2026, 6, 1)
@@ -105,19 +105,21 @@ def test_outcomes_change_the_price_and_the_grade(
     candidates: Frame, contact_points: Frame, catalogue: Catalogue, rules: DecisionRules
 ) -> None:
     n = 4000
-    useless = pl.DataFrame(
-        {
-            "p_return": [0.2] * n,
-            "is_treated": [i % 2 == 0 for i in range(n)],
-            "is_return": [i % 10 < 2 for i in range(n)],
-            "propensity": [0.5] * n,
-            "strategy": [1.0] * n,
-            "content": [0.0] * n,
-            "reason": [0.0] * n,
-        }
-    )
-    taught = replace(rules, beliefs=Beliefs(rules.beliefs.priors, randomised={"price_save": useless}))
-    seen = replace(rules, beliefs=Beliefs(rules.beliefs.priors, observed={"price_save": useless}))
+    known: dict[str, list[Any]] = {
+        "strategy_id": ["price_save"] * n,
+        "channel": ["email"] * n,
+        "p_return": [0.2] * n,
+        "is_treated": [i % 2 == 0 for i in range(n)],
+        "is_return": [i % 10 < 2 for i in range(n)],
+    }
+    useless = pl.DataFrame({name: known.get(name, [None] * n) for name in OUTCOMES}, schema=OUTCOMES)
+
+    def read(*, is_randomised: bool) -> DecisionRules:
+        rows = useless.with_columns(pl.lit(is_randomised).alias("is_randomised"))
+        beliefs = beliefs_from(rules.beliefs.priors, rows, catalogue=catalogue, as_of=AS_OF)
+        return replace(rules, beliefs=beliefs)
+
+    taught, seen = read(is_randomised=True), read(is_randomised=False)
     before, after, observed = (
         _only(_options(candidates({}), contact_points(), catalogue, one), "price_save") for one in (rules, taught, seen)
     )
