@@ -24,7 +24,7 @@ from benchmarks.bars import Verdict, show_verdicts
 from benchmarks.measure import REPOSITORY
 from benchmarks.tables import table
 from dagster_project.strategy.lift import LiftBelief, Part, declared, uplift
-from dagster_project.strategy.lift_learning import learned
+from dagster_project.strategy.lift_learning import likelihood, updated
 from dagster_project.strategy.options import best_options
 
 Floats = npt.NDArray[np.float64]
@@ -90,7 +90,8 @@ def scores(log: pl.DataFrame, half: Half, *, mail: str, belief: LiftBelief, n_ro
     """Expected uplift of the second half after so many rows of an experiment in the first."""
     fits = content_fits(log, mail)
     if n_rows:
-        belief = learned(belief, experiment(log, half, mail=mail).head(n_rows))
+        rows = experiment(log, half, mail=mail).head(n_rows)
+        belief = updated(belief, likelihood(rows, parts=belief.parts))
     return uplift(half.p[half.second], fits[half.second], belief=belief, caution=0.5).mean
 
 

@@ -14,6 +14,8 @@ from dagster_project.defs.resources import ProjectResource, as_of_date, nights
 from dagster_project.lifecycle.tables import STAGES
 from dagster_project.models.contracts.tables import SCORES as CONTRACT_SCORES
 from dagster_project.models.tables import RETURN_CURVES, SCORES
+from dagster_project.outcomes.learning import learning_rows
+from dagster_project.outcomes.tables import ENTRIES
 from dagster_project.project import Project
 from dagster_project.reach.tables import CONTACT_POINTS
 from dagster_project.reach.trust_tables import TRUST
@@ -21,14 +23,19 @@ from dagster_project.reasons.tables import REASONS_TABLE
 from dagster_project.reasons.vocabulary import REASONS
 from dagster_project.strategy.assignment import Known, decide
 from dagster_project.strategy.attention import attention
+from dagster_project.strategy.belief_table import belief_table
 from dagster_project.strategy.evidence import user_evidence
 from dagster_project.strategy.hours import day_hours, fit_hours
+from dagster_project.strategy.learning import beliefs_from, with_base_rates
 from dagster_project.strategy.ledger import contacts, may_write
 from dagster_project.strategy.occasions import with_occasions
+from dagster_project.strategy.priors import load_priors
 from dagster_project.strategy.series import Past
+from dagster_project.strategy.stopping import stopped
 from dagster_project.strategy.tables import (
     ASSIGNMENTS,
     AWAITING,
+    BELIEFS,
     CONSIDERED,
     CURVE,
     EXPORTED,
@@ -52,11 +59,15 @@ OWN_CATEGORIES = "select distinct user_sk, lower(category) as category from inte
 def make_decisions(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]:
     """Who is written to, who is held out, who is left alone and why."""
     candidates = priced_candidates(project, as_of)
+    lessons = lessons_of(project, as_of)
+    beliefs = beliefs_from(load_priors(), lessons, catalogue=project.catalogue, as_of=as_of)
+    retried = project.settings.strategies.retried_from
+    stops = stopped(lessons, since=retried)
     decisions = decide(
         candidates,
         project.read("reach.contact_points", as_of=as_of),
         catalogue=project.catalogue,
-        rules=replace(project.decision_rules(), hands=project.hands(as_of)),
+        rules=replace(project.decision_rules(), beliefs=beliefs, hands=replace(project.hands(as_of), stopped=stops)),
         as_of=as_of,
         past=past_of(project, candidates, as_of),
         known=known_of(project, candidates, as_of),
@@ -72,8 +83,16 @@ def make_decisions(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]:
         PRICES.table: decisions.prices,
         CURVE.table: decisions.curve,
         HANDS.table: decisions.hands,
+        BELIEFS.table: belief_table(beliefs, catalogue=project.catalogue),
         PROPOSED: decisions.assignments,
     }
+
+
+def lessons_of(project: Project, as_of: date) -> pl.DataFrame:
+    """The outcomes that strategies learn from: of users whose horizon is over, by the ledger and imported campaigns."""
+    entries = project.read(ENTRIES.table, as_of=as_of)
+    rows = learning_rows(entries, entries, horizon_days=project.rules(as_of).horizon_days)
+    return with_base_rates(rows)
 
 
 def known_of(project: Project, candidates: pl.DataFrame, as_of: date) -> Known:
@@ -172,7 +191,7 @@ def export_facts(exported: pl.DataFrame) -> dict[str, float]:
 def strategy() -> dg.Definitions:
     """Every table of the layer."""
     decisions = frame_assets(
-        [EXPORTED, HOLDOUT, SUPPRESSED, AWAITING, HANDED_OVER, CONSIDERED, GATED, PRICES, CURVE, HANDS],
+        [EXPORTED, HOLDOUT, SUPPRESSED, AWAITING, HANDED_OVER, CONSIDERED, GATED, PRICES, CURVE, HANDS, BELIEFS],
         make_decisions,
         reads=[
             "marts.users",
@@ -188,6 +207,7 @@ def strategy() -> dg.Definitions:
             REASONS_TABLE,
             CONTACT_POINTS,
             SEND_HOURS,
+            ENTRIES,
             TRUST,
             "intermediate.category_days",
         ],

@@ -9,6 +9,7 @@ LEARNING = pl.Schema(
     {
         "experiment_id": pl.String(),
         "user_id": pl.String(),
+        "arm": pl.String(),
         "assigned_on": pl.Date(),
         "strategy_id": pl.String(),
         "channel": pl.String(),

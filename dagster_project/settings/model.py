@@ -270,6 +270,11 @@ class Strategies(Section):
         " an experiment of its own.",
         examples=[{"price_save": 0.3}],
     )
+    retried_from: Annotated[Mapping[Name, Day], *_Frozen] = Field(
+        default_factory=lambda: FrozenMapping({}),
+        description="Strategy = night from which one that was stopped by rule is tried and judged anew.",
+        examples=[{"exit_survey": "2026-01-15"}],
+    )
     equal_offers: bool = Field(
         False,
         description="Offers of one kind are equally deep for everybody in a stage, also where no law asks for it.",
@@ -286,6 +291,7 @@ class Strategies(Section):
             "approved_until": tuple(self.approved_until),
             "max_contacts": tuple(self.max_contacts),
             "control_shares": tuple(self.control_shares),
+            "retried_from": tuple(self.retried_from),
         }
 
 

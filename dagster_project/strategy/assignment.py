@@ -12,7 +12,7 @@ from dagster_project.strategy.budget_curve import budget_curve
 from dagster_project.strategy.catalogue import Catalogue
 from dagster_project.strategy.eligibility import cases_of
 from dagster_project.strategy.exclusions import compatible_options
-from dagster_project.strategy.hands import hand_report, pinned_options
+from dagster_project.strategy.hands import allowed_options, hand_report
 from dagster_project.strategy.holdout import CONTROL, EXPLORE, TREAT, assign_arms, hash_draws
 from dagster_project.strategy.ledger import assigned, night_rows, propensity
 from dagster_project.strategy.market import market_report, night_limits
@@ -126,12 +126,14 @@ class Known:
     """What a night may know beyond stages, scores and permissions; each may be missing.
 
     `send_hours` (user_sk, hour_shares, timezone): who is not in it is written to at the strategy's hour. `attention`:
-    see `attention.attention`. `curves`: when users come back unaided; without them nobody is made to wait.
+    see `attention.attention`. `curves`: when users come back unaided; without them nobody is made to wait. `scores`:
+    uplifts by models of strategies' own experiments (`options.SCORES`).
     """
 
     send_hours: pl.DataFrame | None = None
     attention: pl.DataFrame | None = None
     curves: ReturnCurves | None = None
+    scores: pl.DataFrame | None = None
 
 
 NOTHING_MORE = Known()
@@ -182,18 +184,23 @@ def decide(
     Arms are drawn before anything is allocated. Closed channels, pauses, waits and the profit test come next and are
     the same for every arm; so are the prices of budget and capacity, found with room for those held out, and the
     order in which places are given: by what each user's option earns after prices, until a limit is reached.
-    The explore arm then gets one of the user's options at random, whatever it is priced at; its `propensity`,
-    like every other, is the chance before the draw of this arm with this strategy.
+    The explore arm then gets one of the user's options by Thompson's rule, as often as it is likely to be the best;
+    its `propensity`, like every other, is the chance before the draw of this arm with this strategy.
     """
     cases = cases_of(candidates, contact_points, catalogue=catalogue, rules=rules, as_of=as_of)
     arms = assign_arms(cases, salt=rules.salt, control_share=rules.control_share, explore_share=rules.explore_share)
     cases = cases.join(arms.drop("user_id"), on="user_sk", how="left", maintain_order="left")
+    cases = cases.with_columns(value_tiers(cases["value_if_returned"]).alias("value_tier"))
     standing = standings(past, catalogue=catalogue, min_days_between=rules.min_days_between)
-    priced = price_options(cases, catalogue=catalogue, rules=rules, as_of=as_of, attention=known.attention)
-    priced = equal_depths(pinned_options(priced, hands=rules.hands), cases, catalogue=catalogue, rules=rules)
+    priced = price_options(
+        cases, catalogue=catalogue, rules=rules, as_of=as_of, attention=known.attention, scores=known.scores
+    )
+    priced = allowed_options(priced, hands=rules.hands)
+    priced = equal_depths(priced, cases, catalogue=catalogue, rules=rules)
     apart_since = as_of - timedelta(days=APART_DAYS)
     priced = compatible_options(priced, past.contacts, catalogue=catalogue, since=apart_since)
     options = next_options(priced, standing, past, catalogue=catalogue, draws=_word_draws(cases, rules))
+    drawn = explored(cases, options, catalogue=catalogue, rules=rules, as_of=as_of)
     best = best_options(options)
     cases = _with_pauses(cases, standing, priced, options, as_of)
     cases = cases.join(best, on="user_sk", how="left", maintain_order="left")
@@ -206,10 +213,10 @@ def decide(
     is_free = pl.col("cool_until").is_null() & pl.col("wait_until").is_null()
     passed = cases.filter((pl.col("expected_profit") > 0) & is_free)
     reachable = passed.filter(pl.col("arm") != CONTROL)["user_sk"]
-    market = clear_night(options, passed, rules=rules)
+    market = clear_night(options, passed, drawn=drawn, rules=rules)
     cases = with_choice(cases, market)
-    cases = with_outcome(cases, contenders(cases, options, market, rules), rules)
-    chosen = _chosen(cases, contact_points, options, rules)
+    cases = with_outcome(cases, contenders(cases, market, drawn=drawn, rules=rules), rules)
+    chosen = _chosen(cases, contact_points, drawn)
     timed = _timed(_with_hours(chosen, known.send_hours), catalogue, rules, as_of)
     cases = _without_moment(cases, timed)
     timed = timed.filter(pl.col("send_at").is_not_null())
@@ -223,7 +230,7 @@ def decide(
         holdout=_holdout(held_out, rules),
         suppressed=suppressed_rows(suppressed, catalogue=catalogue, as_of=as_of),
         awaiting=awaiting.select(list(EXPORTED)),
-        assignments=night_rows(assigned(exported, held_out, cases, rules), rules=rules, as_of=as_of),
+        assignments=night_rows(assigned(exported, held_out, rules=rules), rules=rules, as_of=as_of),
         handover=_handed_over(lapsed, catalogue=catalogue, may_advertise=ADS in rules.channels),
         considered=_considered(options),
         gated=_gated(cases, channels=sorted(rules.channels)),
@@ -250,14 +257,12 @@ def _with_pauses(
     )
 
 
-def _chosen(
-    cases: pl.DataFrame, contact_points: pl.DataFrame, options: pl.DataFrame, rules: DecisionRules
-) -> pl.DataFrame:
+def _chosen(cases: pl.DataFrame, contact_points: pl.DataFrame, drawn: pl.DataFrame) -> pl.DataFrame:
     """Those to write to or waiting for it, the explorers with the option that was drawn for them, with what is known
     of the channel.
     """
     chosen = cases.filter(pl.col("outcome").is_in([EXPORT, WAIT]) & (pl.col("arm") != CONTROL))
-    drawn = explored(chosen, options, rules)
+    chosen = chosen.with_columns(pl.lit(None, dtype=pl.Float64).alias("chance"))
     swapped = [name for name in drawn.columns if name != "user_sk"]
     explore = chosen.filter(pl.col("arm") == EXPLORE).drop(swapped).join(drawn, on="user_sk", how="inner")
     treat = chosen.filter(pl.col("arm") == TREAT)
@@ -345,7 +350,6 @@ def _gated(cases: pl.DataFrame, *, channels: list[str]) -> pl.DataFrame:
     ]
     return cases.with_columns(
         (pl.concat_str(closed, separator=",", ignore_nulls=True) if closed else pl.lit("")).alias("closed_channels"),
-        value_tiers(cases["value_if_returned"]).alias("value_tier"),
     ).select(list(GATED))
 
 

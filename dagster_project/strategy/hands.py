@@ -1,4 +1,4 @@
-"""A human's hand on the catalogue: strategies that are capped, pinned, held out by themselves, or wait for approval.
+"""A hand on the catalogue: strategies that people cap, pin, hold out by themselves or approve, or that a rule stops.
 
 Strategies that are switched off never reach here: they are not in the catalogue.
 """
@@ -19,7 +19,8 @@ class Hands:
     `pinned`, the first before the next: whom it fits on an open channel gets no other strategy. `max_contacts`: at most
     so many a night. `waiting`: nothing goes out before somebody approves. `control_shares`: part of its users whom the
     strategy holds out for an experiment of its own, beside the control group of all. `switched_off` and `sitting_out`
-    (why) are only told of.
+    (why) are only told of. `stopped` are those that the rule of `stopping` has found to harm, and why: nobody gets
+    them before the settings let them be tried again.
     """
 
     pinned: tuple[str, ...] = ()
@@ -28,6 +29,7 @@ class Hands:
     control_shares: Mapping[str, float] = field(default_factory=dict)
     switched_off: tuple[str, ...] = ()
     sitting_out: Mapping[str, str] = field(default_factory=dict)
+    stopped: Mapping[str, str] = field(default_factory=dict)
 
 
 NO_HANDS = Hands()
@@ -38,13 +40,14 @@ def is_waiting(approval: tuple[str, ...], approved_until: Mapping[str, date], *,
     return frozenset(one for one in approval if approved_until.get(one, date.min) < as_of)
 
 
-def pinned_options(options: pl.DataFrame, *, hands: Hands) -> pl.DataFrame:
-    """The options, of users who have one of a pinned strategy those alone; order kept."""
+def allowed_options(options: pl.DataFrame, *, hands: Hands) -> pl.DataFrame:
+    """The options of no stopped strategy; of users who have one of a pinned strategy those alone. Order kept."""
+    left = options.filter(~pl.col("strategy_id").is_in(sorted(hands.stopped)))
     place = pl.col("strategy_id").replace_strict(
         {one: at for at, one in enumerate(hands.pinned)}, default=None, return_dtype=pl.Int64
     )
     first = place.min().over("user_sk")
-    return options.filter(first.is_null() | (place == first).fill_null(value=False))
+    return left.filter(first.is_null() | (place == first).fill_null(value=False))
 
 
 def hand_report(
@@ -59,6 +62,7 @@ def hand_report(
     rows = [
         *((one, "switched off", 0, "Never used.") for one in hands.switched_off),
         *((one, "sits out", 0, why) for one, why in hands.sitting_out.items()),
+        *((one, "stopped by rule", 0, why) for one, why in hands.stopped.items()),
         *(
             (one, "pinned", n, "Those whom it fits get no other strategy.")
             for one in hands.pinned

@@ -12,7 +12,6 @@ from dagster_project.strategy.catalogue import Catalogue
 from dagster_project.strategy.holdout import CONTROL, EXPLORE
 from dagster_project.strategy.rules import DecisionRules
 from dagster_project.strategy.series import CONTACTS, step_words
-from dagster_project.strategy.tiers import value_tiers
 
 OF_STRATEGY, OF_WORDS = "strategy.", "words."  # what the ids of the smaller experiments begin with
 
@@ -86,13 +85,14 @@ def propensity(rules: DecisionRules) -> pl.Expr:
         pl.when(pl.col("arm") == CONTROL)
         .then(rules.control_share)
         .when(pl.col("arm") == EXPLORE)
-        .then(rules.explore_share / pl.col("n_options"))
+        .then(rules.explore_share * pl.col("chance"))
         .otherwise(1 - rules.control_share - rules.explore_share)
     )
 
 
-def assigned(exported: pl.DataFrame, held_out: pl.DataFrame, cases: pl.DataFrame, rules: DecisionRules) -> pl.DataFrame:
+def assigned(exported: pl.DataFrame, held_out: pl.DataFrame, *, rules: DecisionRules) -> pl.DataFrame:
     """Those who take part in the night's experiments, with what was believed of them when they were assigned."""
+    held_out = held_out.with_columns(pl.lit(None, dtype=pl.Float64).alias("chance"))
     told = [name for name in exported.columns if name in held_out.columns and name != "propensity"]
     both = pl.concat(
         [
@@ -104,11 +104,8 @@ def assigned(exported: pl.DataFrame, held_out: pl.DataFrame, cases: pl.DataFrame
         dict(rules.hands.control_shares), default=None, return_dtype=pl.Float64
     )
     own = pl.when(pl.col("own_arm") == CONTROL).then(share).otherwise(1 - share)
-    tiers = cases.select("user_sk", value_tiers(cases["value_if_returned"]).alias("value_tier"))
-    known = [name for name in ("is_churned", "reason") if name not in both.columns]
-    return both.join(tiers, on="user_sk", how="left").with_columns(
-        own.alias("own_propensity"), *(pl.lit(None).alias(name) for name in known)
-    )
+    known = [] if "reason" in both.columns else ["reason"]
+    return both.with_columns(own.alias("own_propensity"), *(pl.lit(None).alias(name) for name in known))
 
 
 def _of_words(assigned: pl.DataFrame, rules: DecisionRules) -> pl.DataFrame:

@@ -1,11 +1,12 @@
 """What a contact adds to the chance of a return, as a belief: better, nothing or worse, each with its weight.
 
 The lift is in log-odds, a sum of parts (the strategy itself, how its content fits the user, how it fits the reason
-of leaving). How outcomes change a belief stands in `lift_learning`, the numbers to begin with in `priors`.
+of leaving) and of small deviations for kinds of users. How outcomes change a belief stands in `lift_learning`, what
+one strategy's tell of another in `pooling`, the numbers to begin with in `priors`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Literal
 
@@ -24,7 +25,10 @@ P_FLOOR = 1e-6  # a probability of 0 or 1 has no log-odds; beyond this no estima
 FIT_STEP = 0.05  # fits are rounded to it, so that users share profiles; 0.05 of a lift of 0.5 is 0.025
 N_NODES = 16  # equally likely values of the lift whose mean stands for the expectation
 LOW, HIGH = 0.10, 0.90
-N_HALVINGS = 50
+N_HALVINGS = 18  # the interval to begin with is about a log-odds wide: 4e-6 is left
+LEAST_WEIGHT = 1e-4  # lighter components do not show in a price
+PROFILE_SEED = 64
+BLOCK_PROFILES = 4096  # times shares times components held at once: 17 MB
 
 
 @dataclass(frozen=True)
@@ -54,11 +58,21 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Deviation:
+    """By how much, in log-odds, the lift of one kind of users or on one channel may differ: normal, no direction."""
+
+    name: str
+    size: float
+    sd: float
+
+
+@dataclass(frozen=True)
 class LiftBelief:
     """A mixture of normals over the parts' sizes. One component per combination of better, nothing and worse.
 
-    weights (components), means (components × parts), covariances (components × parts × parts). `grade` says what
-    spoke: the prior, or outcomes that weigh more than it; `n_outcomes` those that were read.
+    weights (components), signs (components × the parts that have a direction, which come first), means (components ×
+    parts), covariances (components × parts × parts). `grade` says what spoke: the prior, or outcomes that weigh more
+    than it; `n_outcomes` those that were read.
     """
 
     parts: tuple[str, ...]
@@ -80,6 +94,37 @@ class LiftBelief:
         centre = float(self.weights @ centres[0])
         return float(self.weights @ (spreads[0] ** 2 + (centres[0] - centre) ** 2))
 
+    def mean(self, fits: Floats) -> float:
+        """Expected lift in log-odds of a user with these fits (one per part)."""
+        return float(self.weights @ (self.means @ fits))
+
+    def chance_below(self, lift: float, fits: Floats) -> float:
+        """Probability that the lift in log-odds of a user with these fits is below `lift`."""
+        from scipy.special import ndtr
+
+        centres, spreads = _along(self, np.atleast_2d(fits))
+        return float(self.weights @ ndtr((lift - centres[0]) / np.maximum(spreads[0], 1e-12)))
+
+    def draws(self, n: int, *, seed: int) -> Floats:
+        """So many draws of all parts at once: n × parts."""
+        rng = np.random.default_rng(seed)
+        component = rng.choice(len(self.weights), size=n, p=self.weights / self.weights.sum())
+        roots = np.linalg.cholesky(self.covariances)[component]
+        noise = rng.standard_normal((n, len(self.parts)))
+        return np.asarray(self.means[component] + np.einsum("nkl,nl->nk", roots, noise))
+
+    def along(self, loadings: Floats, parts: Sequence[str]) -> "LiftBelief":
+        """The belief on sums of parts: `loadings` (new parts × parts) say what each of the new `parts` adds up.
+
+        The parts that have a direction must stay in their places.
+        """
+        return replace(
+            self,
+            parts=tuple(parts),
+            means=self.means @ loadings.T,
+            covariances=np.einsum("ik,ckl,jl->cij", loadings, self.covariances, loadings),
+        )
+
 
 @dataclass(frozen=True)
 class Uplift:
@@ -91,18 +136,19 @@ class Uplift:
     cautious: Floats
 
 
-def declared(parts: Sequence[Part]) -> LiftBelief:
-    """The belief before any outcome."""
+def declared(parts: Sequence[Part], deviations: Sequence[Deviation] = ()) -> LiftBelief:
+    """The belief before any outcome; the deviations come last."""
     combinations = list(product(range(len(SIGNS)), repeat=len(parts)))
     signs = np.asarray([[SIGNS[place] for place in one] for one in combinations], dtype=np.float64)
     chances = [[part.weights[place] for part, place in zip(parts, one, strict=True)] for one in combinations]
-    variances = np.diag([part.sd**2 for part in parts])
+    spreads = [part.sd for part in parts] + [one.sd for one in deviations]
+    apart = np.repeat(np.asarray([[one.size for one in deviations]]), len(combinations), axis=0)
     return LiftBelief(
-        parts=tuple(part.name for part in parts),
+        parts=(*(part.name for part in parts), *(one.name for one in deviations)),
         signs=signs,
         weights=np.prod(np.asarray(chances), axis=1),
-        means=signs * np.asarray([part.size for part in parts]),
-        covariances=np.repeat(variances[None], len(combinations), axis=0),
+        means=np.concatenate([signs * np.asarray([part.size for part in parts]), apart], axis=1),
+        covariances=np.repeat(np.diag(np.square(spreads))[None], len(combinations), axis=0),
     )
 
 
@@ -119,22 +165,34 @@ def uplift(p_return: Floats, fits: Floats, *, belief: LiftBelief, caution: float
     taus = lift_quantiles(belief, (profiles * FIT_STEP).astype(np.float64), shares=shares)[of_user]
     mean = np.zeros(len(logits))
     for node in range(N_NODES):
-        mean += _rise(logits, taus[:, node]) / N_NODES
-    low, high, cautious = (_rise(logits, taus[:, N_NODES + place]) for place in range(3))
+        mean += rise(logits, taus[:, node]) / N_NODES
+    low, high, cautious = (rise(logits, taus[:, N_NODES + place]) for place in range(3))
     return Uplift(mean=mean, low=np.minimum(low, mean), high=np.maximum(high, mean), cautious=cautious)
 
 
 def lift_quantiles(belief: LiftBelief, fits: Floats, *, shares: Floats) -> Floats:
-    """Quantiles of the lift in log-odds: profiles × shares, by halving the interval that holds them."""
-    from scipy.special import ndtr
+    """Quantiles of the lift in log-odds: profiles × shares, by halving the interval that holds them.
 
-    centres, spreads = _along(belief, fits)
-    spreads = np.maximum(spreads, 1e-12)
-    low = np.repeat((centres - 9 * spreads).min(axis=1)[:, None], len(shares), axis=1)
-    high = np.repeat((centres + 9 * spreads).max(axis=1)[:, None], len(shares), axis=1)
+    That of a mixture lies between the least and the greatest of its components'.
+    """
+    heavy = belief.weights > LEAST_WEIGHT
+    weights = belief.weights[heavy] / belief.weights[heavy].sum()
+    found = np.empty((len(fits), len(shares)))
+    for first in range(0, len(fits), BLOCK_PROFILES):
+        rows = slice(first, first + BLOCK_PROFILES)
+        centres, spreads = _along(belief, fits[rows])
+        found[rows] = _quantiles(weights, centres[:, heavy], np.maximum(spreads[:, heavy], 1e-12), shares)
+    return found
+
+
+def _quantiles(weights: Floats, centres: Floats, spreads: Floats, shares: Floats) -> Floats:
+    from scipy.special import ndtr, ndtri
+
+    of_components = centres[:, None] + spreads[:, None] * ndtri(shares)[None, :, None]
+    low, high = of_components.min(axis=2), of_components.max(axis=2)
     for _ in range(N_HALVINGS):
         middle = (low + high) / 2
-        below = ndtr((middle[:, :, None] - centres[:, None]) / spreads[:, None]) @ belief.weights
+        below = ndtr((middle[:, :, None] - centres[:, None]) / spreads[:, None]) @ weights
         low, high = np.where(below < shares, middle, low), np.where(below < shares, high, middle)
     return np.asarray((low + high) / 2)
 
@@ -152,14 +210,17 @@ def _along(belief: LiftBelief, fits: Floats) -> tuple[Floats, Floats]:
 
 
 def _profiles(steps: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """(the distinct rows, the place of each row among them). One number per row sorts ten times faster than rows."""
-    low = steps.min(axis=0, initial=0)
-    sizes = steps.max(axis=0, initial=0) - low + 1
-    codes, of_user = np.unique(np.ravel_multi_index(tuple((steps - low).T), tuple(sizes)), return_inverse=True)
-    return np.column_stack(np.unravel_index(codes, tuple(sizes))) + low, of_user
+    """(the distinct rows, the place of each row among them). One number per row sorts ten times faster than rows.
+
+    The number is a sum with random 64-bit factors: two different rows of the small numbers that fits are get the same
+    one with a chance of 2^-64.
+    """
+    factors = np.random.default_rng(PROFILE_SEED).integers(np.iinfo(np.int64).max, size=steps.shape[1])
+    _, first, of_user = np.unique(steps @ factors, return_index=True, return_inverse=True)
+    return steps[first], of_user
 
 
-def _rise(logits: Floats, taus: Floats) -> Floats:
+def rise(logits: Floats, taus: Floats) -> Floats:
     """σ(logit + τ) − σ(logit) in a form that is exactly zero at τ = 0 and loses no digits near it."""
     e = np.exp(-np.abs(logits))
     p_small = e / (1 + e)  # of the rarer of the two

@@ -1,6 +1,7 @@
 """What each strategy would earn with each user on each channel: every option priced, none chosen."""
 
 from datetime import date
+from statistics import NormalDist
 
 import numpy as np
 import polars as pl
@@ -8,8 +9,18 @@ import polars as pl
 from dagster_project.strategy.attention import ATTENTION
 from dagster_project.strategy.catalogue import Catalogue, Strategy
 from dagster_project.strategy.eligibility import fits, open_channels
-from dagster_project.strategy.lift import Floats, LiftBelief, uplift
-from dagster_project.strategy.priors import CONTENT, PARTS, REASON, STRATEGY, content_fit, reason_fit
+from dagster_project.strategy.lift import HIGH, Floats, LiftBelief, uplift
+from dagster_project.strategy.priors import (
+    CONTENT,
+    FACETS,
+    PARTS,
+    REASON,
+    Beliefs,
+    content_fit,
+    kind_of,
+    part_fits,
+    reason_fit,
+)
 from dagster_project.strategy.rules import DecisionRules
 
 _SCHEMA = {
@@ -30,6 +41,15 @@ _SCHEMA = {
     "expected_harm": pl.Float64,
     "expected_profit": pl.Float64,
 }
+SCORES = pl.Schema(
+    {
+        "user_sk": pl.Int64(),
+        "strategy_id": pl.String(),
+        "uplift": pl.Float64(),
+        "uplift_low": pl.Float64(),
+        "uplift_high": pl.Float64(),
+    }
+)
 _FIT = "fit."
 
 
@@ -40,6 +60,7 @@ def price_options(
     rules: DecisionRules,
     as_of: date,
     attention: pl.DataFrame | None = None,
+    scores: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """One row per user × fitting strategy × open channel, sorted by user, strategy, channel.
 
@@ -49,8 +70,9 @@ def price_options(
     better than it is.
 
     What a contact changes is scaled by `attention` (see `attention.attention`; 1 where nothing is known of it): a
-    message that is not read changes nothing. `max_touches` is the dose of the strategy, half of it for users with no
-    gap of their own: thin data gets less pressure.
+    message that is not read changes nothing. `scores` (SCORES) are uplifts by a model that has learned from a
+    strategy's own experiment; they take the place of the belief. `max_touches` is the dose of the strategy, half of it
+    for users with no gap of their own: thin data gets less pressure.
 
     expected_profit = uplift_cautious × value × margin − expected_cost − expected_harm. `expected_cost`: all touches
     of the dose, and the offer for all who redeem it, unaided returns included. `expected_harm`: P(opt-out, removal of
@@ -63,7 +85,8 @@ def price_options(
         pl.col("is_triggered") & pl.col("silenced_by").is_null() & pl.col("p_return").is_not_null()
     )
     heed = ATTENTION.to_frame() if attention is None else attention
-    priced = [_priced(considered, strategy, rules, as_of, heed) for strategy in catalogue.sending]
+    told = SCORES.to_frame() if scores is None else scores
+    priced = [_priced(considered, strategy, rules, as_of, heed, told) for strategy in catalogue.sending]
     return pl.concat([pl.DataFrame(schema=_SCHEMA), *priced]).sort("user_sk", "strategy_id", "channel")
 
 
@@ -77,20 +100,13 @@ def best_options(options: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def drawn_options(options: pl.DataFrame, draws: pl.DataFrame) -> pl.DataFrame:
-    """Per user of `draws` (`user_sk`, `draw` in [0, 1)) one of their options, each equally likely."""
-    place = pl.int_range(pl.len()).over("user_sk")
-    chosen = (pl.col("draw") * pl.len().over("user_sk")).floor().cast(pl.Int64)
-    return (
-        options.join(draws, on="user_sk", how="inner")
-        .sort("user_sk", "strategy_id", "channel")
-        .filter(place == chosen)
-        .drop("draw")
-    )
-
-
 def _priced(
-    considered: pl.DataFrame, strategy: Strategy, rules: DecisionRules, as_of: date, heed: pl.DataFrame
+    considered: pl.DataFrame,
+    strategy: Strategy,
+    rules: DecisionRules,
+    as_of: date,
+    heed: pl.DataFrame,
+    scores: pl.DataFrame,
 ) -> pl.DataFrame:
     """The options of one strategy, on each of its channels."""
     # Only what follows is taken along: a copy of every fact for every strategy would be most of the night's memory.
@@ -99,26 +115,30 @@ def _priced(
         "p_return",
         "law",
         pl.col("^rule[.].*$"),
-        *_fits_of_parts(considered, strategy, rules),
+        *_fits_of_parts(considered, strategy, rules.beliefs),
         *_stakes(considered, strategy, rules),
     )
-    made = [pl.DataFrame(schema=_SCHEMA)]
+    made, told = [pl.DataFrame(schema=_SCHEMA)], scores.filter(pl.col("strategy_id") == strategy.id)
     for channel, (is_open, fallback) in open_channels(strategy, rules=rules).items():
         own = heed.filter(pl.col("channel") == channel).select("user_sk", "attention")
         reached = fitting.filter(is_open).with_columns(fallback.alias("fallback_channel"))
         reached = reached.join(own, on="user_sk", how="left", maintain_order="left").with_columns(
             pl.col("attention").fill_null(1.0)
         )
-        lifted = _with_uplift(reached, rules.beliefs.of(strategy, channel=channel), rules.caution)
+        belief = rules.beliefs.of(strategy, channel=channel, by_kind=True)
+        lifted = _with_scores(_with_uplift(reached, belief, rules.caution), told, rules.caution)
         made.append(_with_profit(lifted, strategy, channel, rules))
     return pl.concat(made)
 
 
-def _fits_of_parts(cases: pl.DataFrame, strategy: Strategy, rules: DecisionRules) -> list[pl.Expr]:
-    content = content_fit(strategy.content, categories="categories") if "categories" in cases.columns else pl.lit(0.0)
-    reason = reason_fit(rules.beliefs.priors.reason_fits(strategy.id), columns=frozenset(cases.columns))
-    fits_of = {STRATEGY: pl.lit(1.0), CONTENT: content, REASON: reason}
-    return [fits_of[part].cast(pl.Float64).alias(_FIT + part) for part in PARTS]
+def _fits_of_parts(cases: pl.DataFrame, strategy: Strategy, beliefs: Beliefs) -> list[pl.Expr]:
+    """How far each part of the belief on the strategy counts for each user; the same on all of its channels."""
+    columns = frozenset(cases.columns)
+    content = content_fit(strategy.content, categories="categories") if "categories" in columns else pl.lit(0.0)
+    reason = reason_fit(beliefs.priors.reason_fits(strategy.id), columns=columns)
+    kept = [*PARTS, *(part for part in beliefs.joint(strategy).belief.parts if kind_of(part) in FACETS)]
+    fits_of = part_fits(kept, content=content, reason=reason, columns=columns)
+    return [one.cast(pl.Float64).name.prefix(_FIT) for one in fits_of]
 
 
 def _stakes(cases: pl.DataFrame, strategy: Strategy, rules: DecisionRules) -> list[pl.Expr]:
@@ -138,14 +158,38 @@ def _touches(dose: int, *, is_known: bool) -> pl.Expr:
 
 
 def _with_uplift(users: pl.DataFrame, belief: LiftBelief, caution: float) -> pl.DataFrame:
-    part_fits: Floats = np.column_stack([users[_FIT + part].to_numpy() for part in belief.parts])
-    found = uplift(users["p_return"].to_numpy(), part_fits, belief=belief, caution=caution)
+    fits_of: Floats = np.column_stack([users[_FIT + part].to_numpy() for part in belief.parts])
+    found = uplift(users["p_return"].to_numpy(), fits_of, belief=belief, caution=caution)
     return users.with_columns(
         pl.Series("uplift", found.mean) * pl.col("attention"),
         pl.Series("uplift_low", found.low) * pl.col("attention"),
         pl.Series("uplift_high", found.high) * pl.col("attention"),
         pl.Series("uplift_cautious", found.cautious) * pl.col("attention"),
         pl.lit(belief.grade).alias("evidence_grade"),
+    )
+
+
+def _with_scores(users: pl.DataFrame, told: pl.DataFrame, caution: float) -> pl.DataFrame:
+    """The users, with the uplift of a model of their own experiment where one has been shown to tell users apart.
+
+    Such a model has seen who reads the messages, so that heed of the channel does not scale it once more.
+    """
+    if told.is_empty():
+        return users
+    ends = ("uplift", "uplift_low", "uplift_high")
+    known = told.select("user_sk", *(pl.col(name).alias(f"{name}.told") for name in ends))
+    spread = (pl.col("uplift_high.told") - pl.col("uplift_low.told")) / (2 * NormalDist().inv_cdf(HIGH))
+    cautious = pl.col("uplift.told") + NormalDist().inv_cdf(caution) * spread
+    is_told = pl.col("uplift.told").is_not_null()
+    return (
+        users.join(known, on="user_sk", how="left", maintain_order="left")
+        .with_columns(
+            pl.coalesce(cautious, "uplift_cautious").alias("uplift_cautious"),
+            *(pl.coalesce(f"{name}.told", name).alias(name) for name in ends),
+            pl.when(is_told).then(pl.lit("randomised")).otherwise("evidence_grade").alias("evidence_grade"),
+            pl.when(is_told).then(1.0).otherwise("attention").alias("attention"),
+        )
+        .drop([f"{name}.told" for name in ends])
     )
 
 

@@ -3,22 +3,25 @@
 Prices are the market's, draws the holdout's; here they meet. What an option is worth is decided in `options`.
 """
 
+from datetime import date
+
 import polars as pl
 
 from dagster_project.strategy.allocation import gates
+from dagster_project.strategy.catalogue import Catalogue
+from dagster_project.strategy.exploring import drawn_by_chance, explore_chances
 from dagster_project.strategy.holdout import CONTROL, EXPLORE, hash_draws, own_controls
 from dagster_project.strategy.market import Market, clear_market, night_limits, with_room_for_draws
-from dagster_project.strategy.options import drawn_options
 from dagster_project.strategy.rules import DecisionRules
 
 EXPORT, HOLD, WAIT, SUPPRESS = "exported", "holdout", "waiting", "suppressed"
 AWAITS_APPROVAL = "strategy.awaits_approval"
 
 
-def clear_night(options: pl.DataFrame, passed: pl.DataFrame, *, rules: DecisionRules) -> Market:
+def clear_night(options: pl.DataFrame, passed: pl.DataFrame, *, drawn: pl.DataFrame, rules: DecisionRules) -> Market:
     """The night's market, with room for the held out, who use nothing up, and for what exploring costs.
 
-    `passed`: those who may have a place, with `arm`.
+    `passed`: those who may have a place, with `arm`; `drawn`: the explorers' options.
     """
     scale = passed.height / max(passed.filter(pl.col("arm") != CONTROL).height, 1)
     limits = {name: limit * scale for name, limit in night_limits(rules).items()}
@@ -27,8 +30,8 @@ def clear_night(options: pl.DataFrame, passed: pl.DataFrame, *, rules: DecisionR
     explorers = served.filter(pl.col("arm") == EXPLORE).sort("user_id")
     if explorers.is_empty():
         return market
-    drawn = explored(explorers, options, rules)
-    return clear_market(options, passed, limits=with_room_for_draws(limits, chosen=explorers, drawn=drawn))
+    theirs = drawn.join(explorers.select("user_sk"), on="user_sk", how="semi")
+    return clear_market(options, passed, limits=with_room_for_draws(limits, chosen=explorers, drawn=theirs))
 
 
 def with_choice(cases: pl.DataFrame, market: Market) -> pl.DataFrame:
@@ -42,13 +45,11 @@ def with_choice(cases: pl.DataFrame, market: Market) -> pl.DataFrame:
     ).select(cases.columns)
 
 
-def contenders(cases: pl.DataFrame, options: pl.DataFrame, market: Market, rules: DecisionRules) -> pl.DataFrame:
+def contenders(cases: pl.DataFrame, market: Market, *, drawn: pl.DataFrame, rules: DecisionRules) -> pl.DataFrame:
     """Those in the market, best first, with the channel, strategy and cost to come, and who uses up nothing of it."""
     who = cases.select("user_sk", "arm", "person_key")
     arms = market.chosen.join(who, on="user_sk", how="left", maintain_order="left")
-    drawn = explored(arms, options, rules).select(
-        "user_sk", pl.col("strategy_id", "channel", "expected_cost").name.suffix(".drawn")
-    )
+    drawn = drawn.select("user_sk", pl.col("strategy_id", "channel", "expected_cost").name.suffix(".drawn"))
     own = own_controls(arms, salt=rules.salt, shares=rules.hands.control_shares)
     contending = arms.with_columns(own.alias("own_arm")).join(drawn, on="user_sk", how="left", maintain_order="left")
     to_come = [pl.coalesce(f"{name}.drawn", name).alias(name) for name in ("strategy_id", "channel", "expected_cost")]
@@ -65,12 +66,17 @@ def contenders(cases: pl.DataFrame, options: pl.DataFrame, market: Market, rules
     )
 
 
-def explored(cases: pl.DataFrame, options: pl.DataFrame, rules: DecisionRules) -> pl.DataFrame:
-    """The option that is drawn for each explorer of `cases` (user_sk, user_id, arm)."""
+def explored(
+    cases: pl.DataFrame, options: pl.DataFrame, *, catalogue: Catalogue, rules: DecisionRules, as_of: date
+) -> pl.DataFrame:
+    """The option drawn for each explorer of `cases`, by Thompson's rule, with its `chance`."""
     explorers = cases.filter(pl.col("arm") == EXPLORE)
+    theirs = options.join(explorers.select("user_sk"), on="user_sk", how="semi")
+    seed = f"{rules.salt}/explore/{as_of}"
+    chances = explore_chances(theirs, explorers, catalogue=catalogue, rules=rules, seed=seed)
     # A stream of its own: the draw that made the arm must not also choose the strategy.
-    draws = hash_draws(explorers["user_id"], salt=f"{rules.salt}/explore").alias("draw")
-    return drawn_options(options, explorers.select("user_sk").with_columns(draws))
+    draws = hash_draws(explorers["user_id"], salt=seed).alias("draw")
+    return drawn_by_chance(chances, explorers.select("user_sk").with_columns(draws))
 
 
 def with_outcome(cases: pl.DataFrame, contending: pl.DataFrame, rules: DecisionRules) -> pl.DataFrame:

@@ -155,6 +155,29 @@ All other limits stay. Those held out have no part in it, and explorers their be
 """,
 )
 
+BELIEFS = table_doc(
+    "strategy.beliefs",
+    """
+One row per sending strategy and channel: what is believed of its lift tonight, beside what it began with.
+
+grain: strategy_id, channel
+tests:
+  not_null strategy_id, channel, lift, evidence_grade; unique strategy_id, channel; harm_probability between 0 and 1;
+  lift_sd >= 0; n_outcomes >= 0
+columns:
+  strategy_id: which
+  channel: where
+  lift_before (log-odds): of a return, before any outcome; an opinion with its source in the strategy's file
+  lift (log-odds): now, for a user of average kind
+  lift_sd (log-odds): standard deviation of the belief
+  harm_probability (0 to 1): that the contact keeps users away
+  n_outcomes (users): that have been read back for it
+  evidence_grade: randomised, observational or prior: what the belief rests on
+
+Old outcomes count less, so a strategy that stops working fades. Strategies learn from each other's outcomes too.
+""",
+)
+
 HANDS = table_doc(
     "strategy.hands",
     """

@@ -130,6 +130,7 @@ ASSETS = [
     "reasons/reasons",
     "strategy/assignments",
     "strategy/awaiting",
+    "strategy/beliefs",
     "strategy/budget_curve",
     "strategy/considered",
     "strategy/exported",

@@ -9,7 +9,7 @@ import pytest
 
 from dagster_project.strategy.assignment import decide
 from dagster_project.strategy.catalogue import Catalogue
-from dagster_project.strategy.hands import Hands, is_waiting, pinned_options
+from dagster_project.strategy.hands import Hands, allowed_options, is_waiting
 from dagster_project.strategy.rules import DecisionRules
 
 AS_OF = date(2026, 6, 1)
@@ -32,8 +32,15 @@ def test_an_approval_holds_up_to_its_last_night() -> None:
 
 def test_a_user_whom_a_pinned_strategy_fits_has_no_other_option() -> None:
     options = pl.DataFrame({"user_sk": [1, 1, 2, 3, 3], "strategy_id": ["a", "b", "a", "b", "c"]})
-    left = pinned_options(options, hands=Hands(pinned=("c", "b")))
+    left = allowed_options(options, hands=Hands(pinned=("c", "b")))
     assert left.rows() == [(1, "b"), (2, "a"), (3, "c")]
+
+
+def test_a_stopped_strategy_is_nobodys_option_and_the_night_says_why(night) -> None:  # type: ignore[no-untyped-def]
+    told = night(40, Hands(stopped={"price_save": "price_save is stopped: it harms."}), explore_share=0.5)
+    assert "price_save" not in told.exported["strategy_id"].to_list()
+    assert told.exported.height == 40
+    assert told.hands.rows() == [("price_save", "stopped by rule", 0, "price_save is stopped: it harms.")]
 
 
 def test_a_strategy_that_waits_writes_to_nobody_and_its_users_are_told_why(night) -> None:  # type: ignore[no-untyped-def]

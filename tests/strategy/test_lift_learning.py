@@ -4,7 +4,7 @@ import pytest
 
 from dagster_project.errors import WinbackError
 from dagster_project.strategy.lift import LiftBelief, Part, declared, uplift
-from dagster_project.strategy.lift_learning import learned
+from dagster_project.strategy.lift_learning import Normal, likelihood, updated
 
 RIGHT, WRONG = (0.6, 0.3, 0.1), (0.1, 0.3, 0.6)
 ALONG = np.array([[1.0, 1.0], [1.0, -1.0]])
@@ -30,6 +30,10 @@ def _outcomes(n: int, *, base: float, content: float, drift: float = 0.0, seed: 
             "content": fit,
         }
     )
+
+
+def learned(belief: LiftBelief, rows: pl.DataFrame) -> LiftBelief:
+    return updated(belief, likelihood(rows, parts=belief.parts))
 
 
 def _lifts(belief: LiftBelief) -> list[float]:
@@ -111,22 +115,34 @@ def test_unequal_chances_of_the_arms_are_weighed_out() -> None:
     assert float(unweighed.weights @ unweighed.means[:, 0]) > 0.4
 
 
-def test_the_prior_speaks_until_the_outcomes_tell_more() -> None:
-    assert _belief().grade == "prior"
-    few = learned(_belief(), _outcomes(60, base=0.25, content=0.5))
-    many = learned(_belief(), _outcomes(20_000, base=0.25, content=0.5))
-    assert (few.grade, few.n_outcomes) == ("prior", 60)
-    assert (many.grade, many.n_outcomes) == ("randomised", 20_000)
-    none = learned(_belief(), _outcomes(60, base=0.25, content=0.5).clear())
-    assert (none.grade, none.n_outcomes) == ("prior", 0)
+def test_outcomes_without_weight_tell_nothing_and_half_the_weight_tells_half() -> None:
+    rows = _outcomes(4000, base=0.25, content=0.5)
+    nothing = learned(_belief(), rows.with_columns(pl.lit(0.0).alias("weight")))
+    assert nothing.means == pytest.approx(_belief().means, abs=1e-9)
+    assert nothing.weights == pytest.approx(_belief().weights, abs=1e-9)
+    halves = likelihood(rows.with_columns(pl.lit(0.5).alias("weight")), parts=("strategy", "content"))
+    whole = likelihood(rows, parts=("strategy", "content"))
+    assert halves.curvature == pytest.approx(whole.curvature / 2, rel=0.05)
 
 
-def test_outcomes_of_nobody_left_out_at_random_count_little_and_say_so() -> None:
-    rows = _outcomes(3000, base=1.5, content=0.5)
-    seen, tried = learned(_belief(), rows, is_randomised=False), learned(_belief(), rows)
-    assert seen.grade == "observational"
-    assert _width(seen) > _width(tried)
-    assert _lifts(seen)[0] < _lifts(tried)[0]
+def test_rows_of_unequal_weight_tell_less_than_their_number() -> None:
+    rows = _outcomes(4000, base=0.25, content=0.5)
+    alternating = rows.with_columns(pl.Series("propensity", np.tile([0.05, 0.45], 2000)))
+    assert _width(learned(_belief(), alternating)) > _width(learned(_belief(), rows))
+
+
+def test_one_rare_arm_does_not_outweigh_all_others() -> None:
+    rows = _outcomes(4000, base=0.25, content=0.5)
+    rare = rows.with_columns(pl.Series("propensity", np.where(np.arange(4000) % 100 == 0, 0.0005, 0.5)))
+    assert _width(learned(_belief(), rare)) < 2 * _width(learned(_belief(), rows))
+
+
+def test_a_drift_that_is_known_from_elsewhere_stands_in_for_the_held_out() -> None:
+    rows = _outcomes(4000, base=0.0, content=0.0, drift=0.5).filter("is_treated")
+    seen = likelihood(rows, parts=("strategy", "content"))
+    blind, told = updated(_belief(), seen), updated(_belief(), seen, drift=Normal(0.5, 0.05))
+    assert _lifts(blind)[0] > 0.15
+    assert sum(_lifts(told)) == pytest.approx(0.0, abs=0.15)
 
 
 @pytest.mark.parametrize("is_return", [True, False])

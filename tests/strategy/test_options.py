@@ -9,9 +9,9 @@ import pytest
 
 from dagster_project.strategy.catalogue import Catalogue
 from dagster_project.strategy.eligibility import cases_of
+from dagster_project.strategy.learning import OUTCOMES, beliefs_from
 from dagster_project.strategy.lift import uplift
-from dagster_project.strategy.options import best_options, drawn_options, price_options
-from dagster_project.strategy.priors import Beliefs
+from dagster_project.strategy.options import SCORES, best_options, price_options
 from dagster_project.strategy.rules import ChannelRules, DecisionRules
 
 AS_OF = date(2026, 6, 1)
@@ -105,19 +105,21 @@ def test_outcomes_change_the_price_and_the_grade(
     candidates: Frame, contact_points: Frame, catalogue: Catalogue, rules: DecisionRules
 ) -> None:
     n = 4000
-    useless = pl.DataFrame(
-        {
-            "p_return": [0.2] * n,
-            "is_treated": [i % 2 == 0 for i in range(n)],
-            "is_return": [i % 10 < 2 for i in range(n)],
-            "propensity": [0.5] * n,
-            "strategy": [1.0] * n,
-            "content": [0.0] * n,
-            "reason": [0.0] * n,
-        }
-    )
-    taught = replace(rules, beliefs=Beliefs(rules.beliefs.priors, randomised={"price_save": useless}))
-    seen = replace(rules, beliefs=Beliefs(rules.beliefs.priors, observed={"price_save": useless}))
+    known: dict[str, list[Any]] = {
+        "strategy_id": ["price_save"] * n,
+        "channel": ["email"] * n,
+        "p_return": [0.2] * n,
+        "is_treated": [i % 2 == 0 for i in range(n)],
+        "is_return": [i % 10 < 2 for i in range(n)],
+    }
+    useless = pl.DataFrame({name: known.get(name, [None] * n) for name in OUTCOMES}, schema=OUTCOMES)
+
+    def read(*, is_randomised: bool) -> DecisionRules:
+        rows = useless.with_columns(pl.lit(is_randomised).alias("is_randomised"))
+        beliefs = beliefs_from(rules.beliefs.priors, rows, catalogue=catalogue, as_of=AS_OF)
+        return replace(rules, beliefs=beliefs)
+
+    taught, seen = read(is_randomised=True), read(is_randomised=False)
     before, after, observed = (
         _only(_options(candidates({}), contact_points(), catalogue, one), "price_save") for one in (rules, taught, seen)
     )
@@ -201,8 +203,31 @@ def test_equal_profits_go_to_the_first_strategy_by_id() -> None:
     assert best_options(options)["strategy_id"].to_list() == ["b"]
 
 
-def test_a_draw_picks_each_option_with_equal_chance() -> None:
-    options = pl.DataFrame({"user_sk": [1] * 4, "strategy_id": ["d", "c", "b", "a"], "channel": ["email"] * 4})
-    draws = [0.0, 0.2499, 0.25, 0.5, 0.7499, 0.75, 0.999999]
-    picked = [drawn_options(options, pl.DataFrame({"user_sk": [1], "draw": [d]}))["strategy_id"].item() for d in draws]
-    assert picked == ["a", "a", "b", "c", "c", "d", "d"]
+def test_who_does_not_heed_a_channel_is_moved_less_there_and_thin_data_halves_the_dose(
+    candidates: Frame, contact_points: Frame, catalogue: Catalogue, rules: DecisionRules
+) -> None:
+    users = candidates({"value_if_returned": 300.0}).with_columns(n_gaps=pl.lit(0))
+    cases = cases_of(users, contact_points(), catalogue=catalogue, rules=rules, as_of=AS_OF)
+    heed = pl.DataFrame({"user_sk": [1], "channel": ["push"], "attention": [0.5]})
+    plain = price_options(cases, catalogue=catalogue, rules=rules, as_of=AS_OF)
+    told = price_options(cases, catalogue=catalogue, rules=rules, as_of=AS_OF, attention=heed)
+
+    before, after = (_only(made, "whats_new", "push") for made in (plain, told))
+    assert after["uplift"] == pytest.approx(before["uplift"] / 2)
+    assert after["uplift_low"] == pytest.approx(before["uplift_low"] / 2)
+    assert _only(told, "whats_new", "email") == _only(plain, "whats_new", "email")
+    assert _only(plain, "escalating_three")["max_touches"] == 1
+    assert catalogue.by_id["escalating_three"].dose.max_touches == 3
+
+
+def test_a_model_of_the_strategys_own_experiment_takes_the_place_of_the_belief(
+    candidates: Frame, contact_points: Frame, catalogue: Catalogue, rules: DecisionRules
+) -> None:
+    cases = cases_of(candidates({}, {}), contact_points(), catalogue=catalogue, rules=rules, as_of=AS_OF)
+    scores = pl.DataFrame([(1, "whats_new", 0.05, 0.02, 0.08)], schema=SCORES, orient="row")
+    made = price_options(cases, catalogue=catalogue, rules=rules, as_of=AS_OF, scores=scores)
+    first = _only(made.filter(pl.col("user_sk") == 1), "whats_new")
+    assert (first["uplift"], first["uplift_low"], first["uplift_high"]) == (0.05, 0.02, 0.08)
+    assert first["evidence_grade"] == "randomised"
+    assert 0.02 < first["uplift_cautious"] < 0.05
+    assert _only(made.filter(pl.col("user_sk") == 2), "whats_new")["evidence_grade"] == "prior"

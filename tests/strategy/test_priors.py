@@ -1,13 +1,14 @@
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
 from dagster_project.errors import CatalogueError
 from dagster_project.reasons.vocabulary import REASONS
-from dagster_project.strategy.catalogue import Catalogue, Prior
+from dagster_project.strategy.catalogue import Catalogue, Prior, Strategy, load_catalogue
 from dagster_project.strategy.lift import FLOOR
-from dagster_project.strategy.priors import PATH, content_fit, load_priors, reason_fit
+from dagster_project.strategy.priors import PARTS, PATH, Beliefs, content_fit, load_priors, part_fits, reason_fit
 
 
 def _written(folder: Path, *, old: str, new: str) -> Path:
@@ -18,28 +19,43 @@ def _written(folder: Path, *, old: str, new: str) -> Path:
     return path
 
 
+def _strategy(tau_low: float, tau: float, tau_high: float) -> Strategy:
+    prior = Prior(tau_low=tau_low, tau=tau, tau_high=tau_high, source="s")
+    return load_catalogue().by_id["concierge"].model_copy(update={"prior": prior})
+
+
 def test_the_sizes_that_come_with_the_package_are_those_declared_before_any_run() -> None:
-    strategy, content, reason = load_priors().parts(
-        Prior(tau_low=-0.07, tau=0.25, tau_high=0.57, source="s"), channel="email"
-    )
-    assert strategy.size == 0.25
-    assert strategy.sd == pytest.approx(0.25, abs=0.001)
-    assert (content.size, content.sd) == (0.5, 0.15)
-    assert (reason.size, reason.sd) == (0.3, 0.15)
-    assert [part.weights for part in (strategy, content, reason)] == [(0.6, 0.3, 0.1)] * 3
+    belief = Beliefs(load_priors()).of(_strategy(-0.07, 0.25, 0.57), channel="email")
+    right = belief.weights.argmax()
+    assert belief.parts == PARTS
+    assert belief.means[right].tolist() == pytest.approx([0.25, 0.5, 0.3])
+    assert np.sqrt(np.diag(belief.covariances[right])) == pytest.approx([0.25, 0.15, 0.15], abs=0.001)
+    assert [belief.part_weights(part)["better"] for part in PARTS] == pytest.approx([0.6] * 3)
 
 
 def test_a_channel_shifts_the_strategy_and_a_narrow_opinion_is_widened() -> None:
-    sure = Prior(tau_low=0.2, tau=0.2, tau_high=0.2, source="s")
-    assert load_priors().parts(sure, channel="phone")[0].size == pytest.approx(0.4)
-    assert load_priors().parts(sure, channel="email")[0].sd == 0.05
+    beliefs, sure = Beliefs(load_priors()), _strategy(0.2, 0.2, 0.2)
+    email, phone = (beliefs.of(sure, channel=channel) for channel in ("email", "phone"))
+    assert phone.means[:, 0] == pytest.approx(email.means[:, 0] + 0.2)
+    assert np.sqrt(email.covariances[0, 0, 0]) == pytest.approx(0.05)
 
 
 def test_every_part_leaves_the_floor_and_names_its_source(catalogue: Catalogue) -> None:
     for strategy in catalogue.sending:
-        for part in load_priors().parts(strategy.prior, channel="email"):
+        for part in load_priors().parts(strategy.prior):
             assert min(part.weights) >= FLOOR
             assert len(part.source) > 20
+
+
+def test_deviations_count_where_the_user_is_of_the_kind_and_nowhere_else() -> None:
+    users = pl.DataFrame({"stage": ["churned_mid", "lost", None], "fit": [1.0, None, -1.0]})
+    parts = ("strategy", "content", "reason", "stage=churned_mid", "value_tier=high")
+    exprs = part_fits(parts, content=pl.col("fit"), reason=pl.lit(0.5), columns=frozenset(users.columns))
+    assert users.select(exprs).rows() == [
+        (1.0, 1.0, 0.5, 1.0, 0.0),
+        (1.0, 0.0, 0.5, 0.0, 0.0),
+        (1.0, -1.0, 0.5, 0.0, 0.0),
+    ]
 
 
 def test_every_strategy_that_sends_to_the_lapsed_says_which_reasons_it_answers(catalogue: Catalogue) -> None:
