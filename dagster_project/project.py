@@ -331,6 +331,7 @@ class Project:
             min_days_between=settings.caps.min_days_between,
             value_if_unknown=settings.value.value_per_active_day,
             equal_offers_for_all=settings.strategies.equal_offers,
+            early_warning_share=settings.strategies.early_warning_share,
         )
 
     def ledger_rows(self, *, after: date, before: date) -> pl.DataFrame:

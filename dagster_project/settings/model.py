@@ -275,6 +275,12 @@ class Strategies(Section):
         description="Strategy = night from which one that was stopped by rule is tried and judged anew.",
         examples=[{"exit_survey": "2026-01-15"}],
     )
+    early_warning_share: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="Share (0 to 1) of a night's contacts that may go to users who are still here.",
+    )
     equal_offers: bool = Field(
         False,
         description="Offers of one kind are equally deep for everybody in a stage, also where no law asks for it.",

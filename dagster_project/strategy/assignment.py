@@ -27,6 +27,7 @@ from dagster_project.strategy.places import (
     contenders,
     explored,
     with_choice,
+    with_few_who_are_here,
     with_outcome,
 )
 from dagster_project.strategy.rules import DecisionRules
@@ -211,7 +212,7 @@ def decide(
         maintain_order="left",
     )
     is_free = pl.col("cool_until").is_null() & pl.col("wait_until").is_null()
-    passed = cases.filter((pl.col("expected_profit") > 0) & is_free)
+    passed = with_few_who_are_here(cases.filter((pl.col("expected_profit") > 0) & is_free), rules=rules)
     reachable = passed.filter(pl.col("arm") != CONTROL)["user_sk"]
     market = clear_night(options, passed, drawn=drawn, rules=rules)
     cases = with_choice(cases, market)
@@ -233,7 +234,7 @@ def decide(
         assignments=night_rows(assigned(exported, held_out, rules=rules), rules=rules, as_of=as_of),
         handover=_handed_over(lapsed, catalogue=catalogue, may_advertise=ADS in rules.channels),
         considered=_considered(options),
-        gated=_gated(cases, channels=sorted(rules.channels)),
+        gated=_gated(lapsed, channels=sorted(rules.channels)),
         prices=market_report(market, exported, reachable, rules=rules),
         curve=budget_curve(
             options, reachable, limits=night_limits(rules), spent=float(exported["expected_cost"].sum())

@@ -4,6 +4,7 @@ Prices are the market's, draws the holdout's; here they meet. What an option is 
 """
 
 from datetime import date
+from math import ceil
 
 import polars as pl
 
@@ -16,6 +17,21 @@ from dagster_project.strategy.rules import DecisionRules
 
 EXPORT, HOLD, WAIT, SUPPRESS = "exported", "holdout", "waiting", "suppressed"
 AWAITS_APPROVAL = "strategy.awaits_approval"
+
+
+def with_few_who_are_here(passed: pl.DataFrame, *, rules: DecisionRules) -> pl.DataFrame:
+    """Those who may have a place, of users who are still here only the most profitable; order kept.
+
+    They may take `rules.early_warning_share` of the night's contacts, for a win-back night is for those who left: the
+    chance of the others to stay is large, so that the same lift promises more there, and most of it is an opinion.
+    """
+    here = passed.filter(~pl.col("is_churned") & ~pl.col("is_measurement_gap"))
+    n_places = passed.height if rules.max_contacts is None else min(rules.max_contacts, passed.height)
+    most = ceil(rules.early_warning_share * n_places)
+    if here.height <= most:
+        return passed
+    beyond = here.sort("expected_profit", "user_id", descending=[True, False]).slice(most)["user_sk"]
+    return passed.filter(~pl.col("user_sk").is_in(beyond.implode()))
 
 
 def clear_night(options: pl.DataFrame, passed: pl.DataFrame, *, drawn: pl.DataFrame, rules: DecisionRules) -> Market:

@@ -54,7 +54,8 @@ class DecisionRules:
     `caution` is the quantile of the believed uplift that a contact must pay by. `harm_if_unknown` is the chance that
     one message costs us the way to the user, where the user's own is not known; `reach_worth_share` the part of the
     profit of a return that is lost with it. `equal_offers_for_all`: offers of one kind are equally deep within a stage
-    for everybody, not only where law asks for it.
+    for everybody, not only where law asks for it. `early_warning_share` is the part of a night's contacts that may go
+    to users who are still here.
     """
 
     salt: str
@@ -77,6 +78,7 @@ class DecisionRules:
     excluded_stages: frozenset[str] = field(default_factory=frozenset)
     hands: Hands = NO_HANDS
     equal_offers_for_all: bool = False
+    early_warning_share: float = 0.2
     closed_content: Mapping[tuple[str, str], frozenset[str]] = field(default_factory=dict)
 
     def ready_at(self, as_of: date) -> datetime:

@@ -454,3 +454,19 @@ def test_a_user_with_no_hour_left_is_suppressed_with_the_citation_of_the_hours(n
         None,
         "No hour is left that the channel, the law and the user all allow.",
     )
+
+
+def test_users_who_are_still_here_take_no_more_than_their_share_of_the_places(night: Night, candidates: Frame) -> None:
+    here = [{"is_churned": False, "stage": "at_risk", "p_return": None, "churned_on": None}] * 40
+    users = candidates(*here, *({} for _ in range(40))).with_columns(
+        p_active=pl.lit(0.4), value_if_returned=pl.when("is_churned").then(20.0).otherwise(2000.0)
+    )
+    told = night(frame=users, max_contacts=20, early_warning_share=0.25)
+    present = told.exported.filter(pl.col("user_sk") <= 40)
+    assert present.height == 5
+    assert told.exported.height == 20
+    # Whom a night passes over while they are still here has no line among those not contacted.
+    assert told.suppressed.height == 40 - 15
+    assert set(told.gated["user_sk"]) == set(range(41, 81))
+    nobody = night(frame=users, max_contacts=20, early_warning_share=0.0).exported
+    assert nobody["user_sk"].min() > 40
