@@ -122,6 +122,7 @@ def metrics(night: Night, quality: pl.DataFrame) -> dict[str, Any]:
         "prices": night.table("strategy.prices").to_dicts(),
         "budget_curve": night.table("strategy.budget_curve").to_dicts(),
         "hands": night.table("strategy.hands").to_dicts(),
+        "beliefs": night.table("strategy.beliefs").to_dicts(),
         "outcomes": outcome_metrics(outcome_content(night)),
         "data_quality": quality.to_dicts(),
         "messages": message_metrics(
@@ -238,6 +239,7 @@ def report_content(night: Night, quality: pl.DataFrame) -> ReportContent:
         outages=night.table("outages.outages"),
         prices=night.table("strategy.prices"),
         budget_curve=night.table("strategy.budget_curve"),
+        beliefs=night.table("strategy.beliefs"),
         hands=night.table("strategy.hands"),
         outage_days=night.table("outages.daily_counts"),
         parameters=night.table("lifecycle.parameters"),

@@ -190,6 +190,7 @@ def effect_lines(returns: pl.DataFrame) -> go.Figure:
         figure.add_scatter(
             x=x + x[::-1],
             y=[high[place] for place in known] + [low[place] for place in reversed(known)],
+            mode="lines",
             fill="toself",
             fillcolor=translucent(ACCENT, 0.18),
             line={"width": 0},

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
-from dagster_project.reports import compliance, figures, outages, outcomes, prices, sentences, summaries, tables, trust
+from dagster_project.reports import (
+    beliefs,
+    compliance,
+    figures,
+    outages,
+    outcomes,
+    prices,
+    sentences,
+    summaries,
+    tables,
+    trust,
+)
 from dagster_project.reports import formatting as fmt
 from dagster_project.reports import reasons as of_reasons
 
@@ -96,6 +107,7 @@ def render_report(content: ReportContent, *, plotly_js: Literal["shared", "inlin
         outages=_outages(content),
         prices=_prices(content),
         outcomes=_outcomes(content),
+        beliefs=_beliefs(content),
         messages=message_tables(content),
         trust=_trust(content),
         rules=_rules(content),
@@ -254,6 +266,12 @@ def _curve_picture(content: ReportContent) -> Picture | None:
         return None
     line = prices.curve_line(content.budget_curve, currency=content.currency)
     return _picture("budget-curve", line, lead, kind="Line chart of expected profit against budget")
+
+
+def _beliefs(content: ReportContent) -> dict[str, object] | None:
+    if content.beliefs is None or content.beliefs.is_empty():
+        return None
+    return {"lead": beliefs.about_beliefs(content.beliefs), "table": beliefs.belief_rows(content.beliefs)}
 
 
 def _outcomes(content: ReportContent) -> dict[str, Any]:
