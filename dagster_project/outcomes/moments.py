@@ -18,6 +18,7 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 N_HORIZONS = len(HORIZONS)
+DENSE = 0.3  # share of users with an outcome
 BASE = ("n", "w", "wx", "wxx", "ww", "wwx", "wwxx")
 FEWEST_IN_CROSS = 30  # users of an arm, below which all dimensions crossed are not told apart
 OUTCOME = ("n", "wy", "wyy", "wxy", "wwy", "wwyy", "wwxy")
@@ -217,14 +218,20 @@ def _metric_sums(entries: pl.DataFrame, cells: _Cells, metric: Metric, gather: _
         y = values.fill_null(0.0).to_numpy()
         told = values.is_not_null().to_numpy() if metric.kind == "mean" else y != 0
         told = told & (cells.closed > k)
-        rows = slice(None) if told.all() else np.flatnonzero(told)
-        sums.append(gather.sums(cells.cell[rows], _with_outcome(cells, rows, y[rows], metric)))
+        rows: Ints | slice = (found := np.flatnonzero(told))
         if metric.kind == "mean":
             own.append(gather.sums(cells.cell[rows], _powers(cells, rows)))
+        if len(found) > DENSE * len(told):  # to pick most of the users out costs more than to add noughts
+            counted, rows, y = told.astype(np.float64), slice(None), np.where(told, y, 0.0)
+        else:
+            counted, y = None, y[rows]
+        sums.append(gather.sums(cells.cell[rows], _with_outcome(cells, rows, y, counted, metric)))
     return np.stack(sums, axis=2), np.stack(own, axis=2) if own else None
 
 
-def _with_outcome(cells: _Cells, rows: Ints | slice, y: Floats, metric: Metric) -> list[Floats | None]:
+def _with_outcome(
+    cells: _Cells, rows: Ints | slice, y: Floats, counted: Floats | None, metric: Metric
+) -> list[Floats | None]:
     """The values whose sums are OUTCOME; of a total only the sum is wanted."""
     if metric.kind == "total":
         wy = y if cells.weight is None else cells.weight[rows] * y
@@ -232,10 +239,10 @@ def _with_outcome(cells: _Cells, rows: Ints | slice, y: Floats, metric: Metric) 
     x = cells.covariate[rows]
     if cells.weight is None:
         plain = [y, y * y, x * y]
-        return [None, *plain, *plain]
+        return [counted, *plain, *plain]
     w = cells.weight[rows]
     wy = w * y
-    return [None, wy, wy * y, wy * x, w * wy, wy * wy, w * wy * x]
+    return [counted, wy, wy * y, wy * x, w * wy, wy * wy, w * wy * x]
 
 
 def _after_sums(after: pl.Series, cells: _Cells, gather: _Gather) -> Floats:
