@@ -134,7 +134,7 @@ def _codes(
     for name, known in wanted:
         values = entries[name].cast(pl.String).fill_null(NOT_NOTED)
         names = known or tuple(sorted(values.unique()))
-        codes.append(values.cast(pl.Enum(names)).to_physical().cast(pl.Int64).to_numpy())
+        codes.append(values.cast(pl.Enum(names)).to_physical().to_numpy())
         levels.append(names)
     return codes, levels
 
@@ -218,14 +218,15 @@ def _metric_sums(entries: pl.DataFrame, cells: _Cells, metric: Metric, gather: _
         y = values.fill_null(0.0).to_numpy()
         told = values.is_not_null().to_numpy() if metric.kind == "mean" else y != 0
         told = told & (cells.closed > k)
-        rows: Ints | slice = (found := np.flatnonzero(told))
+        if metric.kind != "mean" and np.count_nonzero(told) > DENSE * len(told):
+            # To pick most of the users out costs more than to add noughts for the others.
+            counted, y = told.astype(np.float64), np.where(told, y, 0.0)
+            sums.append(gather.sums(cells.cell, _with_outcome(cells, slice(None), y, counted, metric)))
+            continue
+        rows = np.flatnonzero(told)
+        sums.append(gather.sums(cells.cell[rows], _with_outcome(cells, rows, y[rows], None, metric)))
         if metric.kind == "mean":
             own.append(gather.sums(cells.cell[rows], _powers(cells, rows)))
-        if len(found) > DENSE * len(told):  # to pick most of the users out costs more than to add noughts
-            counted, rows, y = told.astype(np.float64), slice(None), np.where(told, y, 0.0)
-        else:
-            counted, y = None, y[rows]
-        sums.append(gather.sums(cells.cell[rows], _with_outcome(cells, rows, y, counted, metric)))
     return np.stack(sums, axis=2), np.stack(own, axis=2) if own else None
 
 
