@@ -90,7 +90,8 @@ def find_faults(rows: pl.DataFrame, entries: pl.DataFrame, *, as_of: date) -> pl
 
 
 def _costs(rows: pl.DataFrame, first: pl.DataFrame) -> pl.DataFrame:
-    paid = rows.filter(pl.col("expected_cost").is_not_null() & (pl.col("step").fill_null(1) == 1)).select(
+    began = (pl.col("arm") != CONTROL) & (pl.col("step").fill_null(1) == 1)
+    paid = rows.filter(began & pl.col("expected_cost").is_not_null()).select(
         *KEY, pl.col("assigned_on").alias("paid_on"), "expected_cost"
     )
     since = (pl.col("paid_on") - pl.col("assigned_on")).dt.total_days()

@@ -15,9 +15,11 @@ import polars as pl
 from dagster_project.outcomes.vocabulary import ALL, CROSS, DIMENSIONS, HORIZONS, METRICS, NOT_NOTED, Metric
 
 Floats = npt.NDArray[np.float64]
+_BUCKETS = np.searchsorted(HORIZONS, np.arange(HORIZONS[-1]), side="right")  # a day's first horizon
 Ints = npt.NDArray[np.int64]
 
 N_HORIZONS = len(HORIZONS)
+DENSE = 0.3  # share of users with an outcome
 BASE = ("n", "w", "wx", "wxx", "ww", "wwx", "wwxx")
 FEWEST_IN_CROSS = 30  # users of an arm, below which all dimensions crossed are not told apart
 OUTCOME = ("n", "wy", "wyy", "wxy", "wwy", "wwyy", "wwxy")
@@ -133,7 +135,7 @@ def _codes(
     for name, known in wanted:
         values = entries[name].cast(pl.String).fill_null(NOT_NOTED)
         names = known or tuple(sorted(values.unique()))
-        codes.append(values.cast(pl.Enum(names)).to_physical().cast(pl.Int64).to_numpy())
+        codes.append(values.cast(pl.Enum(names)).to_physical().to_numpy())
         levels.append(names)
     return codes, levels
 
@@ -209,41 +211,48 @@ def _powers(cells: _Cells, rows: Ints | slice) -> list[Floats | None]:
 
 
 def _metric_sums(entries: pl.DataFrame, cells: _Cells, metric: Metric, gather: _Gather) -> tuple[Floats, Floats | None]:
+    """OUTCOME, and of a mean BASE of those who told. Of a total only the sum is made, whatever the name."""
     if metric.kind == "after":
         return _after_sums(entries[metric.column(0)], cells, gather), None
     sums, own = [], []
     for k, days in enumerate(HORIZONS):
         values = entries[metric.column(days)]
         y = values.fill_null(0.0).to_numpy()
+        if metric.kind == "total":
+            wy = np.where(cells.closed > k, y if cells.weight is None else cells.weight * y, 0.0)
+            sums.append(gather.sums(cells.cell, [wy] * len(OUTCOME)))
+            continue
         told = values.is_not_null().to_numpy() if metric.kind == "mean" else y != 0
         told = told & (cells.closed > k)
-        rows = slice(None) if told.all() else np.flatnonzero(told)
-        sums.append(gather.sums(cells.cell[rows], _with_outcome(cells, rows, y[rows], metric)))
+        if metric.kind != "mean" and np.count_nonzero(told) > DENSE * len(told):
+            # To pick most of the users out costs more than to add noughts for the others.
+            counted, y = told.astype(np.float64), np.where(told, y, 0.0)
+            sums.append(gather.sums(cells.cell, _with_outcome(cells, slice(None), y, counted)))
+            continue
+        rows = np.flatnonzero(told)
+        sums.append(gather.sums(cells.cell[rows], _with_outcome(cells, rows, y[rows], None)))
         if metric.kind == "mean":
             own.append(gather.sums(cells.cell[rows], _powers(cells, rows)))
     return np.stack(sums, axis=2), np.stack(own, axis=2) if own else None
 
 
-def _with_outcome(cells: _Cells, rows: Ints | slice, y: Floats, metric: Metric) -> list[Floats | None]:
-    """The values whose sums are OUTCOME; of a total only the sum is wanted."""
-    if metric.kind == "total":
-        wy = y if cells.weight is None else cells.weight[rows] * y
-        return [wy] * len(OUTCOME)
+def _with_outcome(cells: _Cells, rows: Ints | slice, y: Floats, counted: Floats | None) -> list[Floats | None]:
+    """The values whose sums are OUTCOME; `counted` is 1 for users with one, None where all have."""
     x = cells.covariate[rows]
     if cells.weight is None:
         plain = [y, y * y, x * y]
-        return [None, *plain, *plain]
+        return [counted, *plain, *plain]
     w = cells.weight[rows]
     wy = w * y
-    return [None, wy, wy * y, wy * x, w * wy, wy * wy, w * wy * x]
+    return [counted, wy, wy * y, wy * x, w * wy, wy * wy, w * wy * x]
 
 
 def _after_sums(after: pl.Series, cells: _Cells, gather: _Gather) -> Floats:
     """OUTCOME of what happened or did not, from the day on which it first did: one pass for all horizons."""
     happened = np.flatnonzero(after.is_not_null().to_numpy() & (cells.closed > 0))
-    bucket = np.searchsorted(HORIZONS, after.gather(happened).to_numpy(), side="right")
-    known = bucket < N_HORIZONS
-    rows, bucket = happened[known], bucket[known]
+    days = after.to_numpy()[happened].astype(np.int64)
+    known = days < HORIZONS[-1]
+    rows, bucket = happened[known], _BUCKETS[days[known]]
     n_closed = N_HORIZONS + 1
     key = (cells.cell[rows] * n_closed + cells.closed[rows]) * N_HORIZONS + bucket
     # y is 0 or 1, so its sums with the weights and the covariate are those of the users to whom it happened.

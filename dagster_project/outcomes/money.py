@@ -72,9 +72,8 @@ def with_money(entries: pl.DataFrame, *, margin_share: float) -> Priced:
     if entries[f"spend_{longest}"].null_count() < entries.height:
         gained, basis = {days: pl.col(f"spend_{days}").fill_null(0) for days in HORIZONS}, SPENT
     elif entries["value_if_returned"].null_count() < entries.height:
-        worth = pl.col("value_if_returned").fill_null(
-            float(entries["value_if_returned"].drop_nulls().to_numpy().mean())
-        )
+        usual = float(entries["value_if_returned"].drop_nulls().to_numpy().mean())
+        worth = pl.col("value_if_returned").fill_null(usual)
         gained = {days: pl.when(pl.col("returned_after") < days).then(worth).otherwise(0.0) for days in HORIZONS}
         basis = WORTH
     else:

@@ -102,15 +102,15 @@ def inverse_propensities(entries: pl.DataFrame) -> Floats | None:
     Explorers all weigh the same: their propensity is of the strategy drawn as well, and what they are read for is
     what exploring does to anybody.
     """
-    arms = sorted(entries["arm"].unique())
-    arm = entries["arm"].cast(pl.Enum(arms)).to_physical().to_numpy()
-    p = entries["propensity"].to_numpy()
     ends = entries.group_by("arm").agg(
         pl.col("propensity").min().alias("low"), pl.col("propensity").max().alias("high")
     )
     differs = {name: high - low > 1e-9 for name, low, high in ends.iter_rows() if low is not None and name != EXPLORE}
     if not any(differs.values()):
         return None
+    arms = sorted(entries["arm"].unique())
+    arm = entries["arm"].cast(pl.Enum(arms)).to_physical().to_numpy()
+    p = entries["propensity"].to_numpy()
     inverse = np.where(np.array([differs.get(name, False) for name in arms])[arm], 1 / p, 1.0)
     means = np.bincount(arm, weights=inverse) / np.bincount(arm)
     return np.asarray(inverse / means[arm])

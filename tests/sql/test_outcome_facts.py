@@ -53,7 +53,16 @@ def test_shares_are_told_by_the_word_in_the_type(run: Run, event_type: str, is_s
 
 def test_scores_are_summed_by_kind_and_complaints_and_deletions_are_harm(run: Run) -> None:
     said = {"user_sk": 1, "dt": DAY, "occurred_at": datetime(2024, 1, 5, tzinfo=UTC)}
-    given = [("nps", 9.0), ("nps", 7.0), ("csat", 4.0), ("csat", None), ("complaint", None), ("deletion_request", None)]
+    given = [
+        ("nps", 9.0),
+        ("nps", 7.0),
+        ("nps", 1e15),
+        ("csat", 4.0),
+        ("csat", -2.0),
+        ("csat", None),
+        ("complaint", None),
+        ("deletion_request", None),
+    ]
     feedback = [{**said, "kind": kind, "score": score, "row_hash": i} for i, (kind, score) in enumerate(given)]
 
     found = run("intermediate.response_days", {"staging.feedback": feedback}).row(0, named=True)
