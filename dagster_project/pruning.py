@@ -2,11 +2,16 @@
 
 from datetime import date, timedelta
 
+from dagster_project.cohorts.tables import DECISIONS
 from dagster_project.models.keeping import forget_model, read_cards
 from dagster_project.models.tables import VERDICTS
+from dagster_project.outcomes.tables import ENTRIES
 from dagster_project.project import Project
+from dagster_project.strategy.tables import CONSIDERED, GATED
 
 KEPT_NIGHTS = 35
+# Tables of functions with a row or more per user that no later night reads; their nights can be made again.
+BULKY = (CONSIDERED.table, GATED.table, DECISIONS.table, ENTRIES.table)
 
 
 def prune(project: Project, *, newest: date) -> None:
@@ -20,6 +25,8 @@ def prune(project: Project, *, newest: date) -> None:
             keys = [key for key in project.lake.index(model.table) if key < oldest]
             gone = [key for key in keys if model.partition == "as_of" or not is_month_end(key)]
             project.lake.commit(model.table, {}, dropped=gone)
+    for table in BULKY:
+        project.lake.commit(table, {}, dropped=[key for key in project.lake.index(table) if key < oldest])
     forget_superseded_models(project)
 
 

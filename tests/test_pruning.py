@@ -1,12 +1,12 @@
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import polars as pl
 
 from dagster_project.models.keeping import ModelCard, keep_model, read_cards
 from dagster_project.project import Project
-from dagster_project.pruning import forget_superseded_models
+from dagster_project.pruning import BULKY, KEPT_NIGHTS, forget_superseded_models, prune
 
 NIGHT, LATER = date(2024, 6, 1), date(2024, 6, 5)
 SETTINGS = """
@@ -58,3 +58,17 @@ def test_a_model_that_some_night_still_names_is_kept(tmp_path: Path) -> None:
     forget_superseded_models(project)
 
     assert {card.key for card in read_cards(project.kept_models)} == {before.key, after.key}
+
+
+def test_bulky_tables_of_old_nights_are_forgotten_and_the_ledger_never_is(tmp_path: Path) -> None:
+    project = project_with(tmp_path, verdicts={})
+    old, kept = LATER - timedelta(days=KEPT_NIGHTS + 1), LATER - timedelta(days=KEPT_NIGHTS)
+    for table in (*BULKY, "strategy.assignments"):
+        for night in (old, kept, LATER):
+            project.write(table, pl.DataFrame({"user_id": ["a"]}), as_of=night)
+
+    prune(project, newest=LATER)
+
+    for table in BULKY:
+        assert list(project.lake.index(table)) == [kept.isoformat(), LATER.isoformat()]
+    assert len(project.lake.index("strategy.assignments")) == 3

@@ -18,8 +18,8 @@ def about_beliefs(beliefs: pl.DataFrame) -> str:
         )
     measured = beliefs.filter(pl.col("evidence_grade") == "randomised")["strategy_id"].n_unique()
     return (
-        f"Of {fmt.count(n)} strategies {fmt.count(own)} went by outcomes of their own; for {fmt.count(measured)} of them "
-        "randomised outcomes, not opinion, now say the most."
+        f"Of {fmt.count(n)} strategies {fmt.count(own)} went by outcomes of their own; for {fmt.count(measured)} of "
+        "them randomised outcomes, not opinion, now say the most."
     )
 
 
