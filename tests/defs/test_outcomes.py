@@ -7,7 +7,7 @@ import polars as pl
 
 from dagster_project.defs.outcomes import experiment_facts, known_assignments, make_outcomes
 from dagster_project.outcomes.tables import TABLES
-from dagster_project.strategy.assignment import ASSIGNMENTS
+from dagster_project.strategy.ledger import ASSIGNMENTS
 from defs.worlds import NIGHT, Company, plain
 
 BEFORE = NIGHT - timedelta(days=40)
