@@ -224,11 +224,11 @@ def verdicts(found: Sequence[Seed]) -> list[Verdict]:
     ended = sum(_sent_until(one) <= (one.nights_told or 0) for one in told_in_time)
     harmless = sum(len(one.harmless) for one in found)
     wrongly = sum(len(_stopped_harmless(one)) for one in found) / max(harmless, 1)
-    gain = sum(sum(one.closed.profits) for one in found) / sum(sum(one.cut.profits) for one in found)
+    gain = sum(sum(one.closed.profits) - sum(one.cut.profits) for one in found) / n
     wanted = BAR_STOPPED / len(SEEDS)
     return [
         Verdict("closed loop above cut, seeds", better, BAR_BETTER * scale, is_met=better >= BAR_BETTER * scale),
-        Verdict("closed over cut, profit of all seeds", gain),
+        Verdict("profit that closing adds, mean of seeds", gain),
         Verdict("seeds with a stop told within twelve nights", len(told_in_time), high=n),
         Verdict(
             "of those, rule spoke by then (sent on, cut loop), share",
