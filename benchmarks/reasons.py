@@ -220,6 +220,26 @@ def silenced(name: str, spec: WorldSpec) -> tuple[str, ...]:
     return name, str(hidden), str(named.height), str(right), str(named.filter("has_left").height), f"{f1:.3f}"
 
 
+def reachable(name: str, spec: WorldSpec) -> tuple[str, ...]:
+    """A row of the table of reachability: endpoints, share judged rightly, and the share that can be.
+
+    Right: ok, capped and unknown for endpoints that a message reaches, the rest for the others. Of an endpoint that
+    died or was shut in silence after its last message nothing can be known, and few die in a year: such are beyond any
+    judge.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        project, as_of, _ = built(spec, Path(folder))
+        ledger = project.read(ENDPOINTS.table, as_of=as_of).select("user_id", "channel", "reach", "last_seen_on")
+        truth = pl.read_parquet(Path(folder) / "truth" / "endpoints.parquet")
+    known = truth.join(ledger, on=["user_id", "channel"], how="left")
+    says = pl.col("reach").fill_null("unknown").is_in(["ok", "capped", "unknown"])
+    wrong = known.filter(says != pl.col("is_reachable"))
+    ended = pl.min_horizontal("token_died_on", "opted_out_on")
+    unseen = wrong.filter(says & (pl.col("last_seen_on").is_null() | (pl.col("last_seen_on") < ended)))
+    right, most = (1 - rows.height / known.height for rows in (wrong, unseen))
+    return name, f"{known.height:,}", f"{right:.4f}", f"{most:.4f}"
+
+
 def fitted(worlds: Mapping[str, WorldSpec]) -> Knots:
     """The map from posterior to confidence over all these worlds."""
     posterior, way, right = [], [], []
@@ -286,11 +306,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags.add_argument("--fit", action="store_true", help=f"write {FILE.name} instead of judging")
     flags.add_argument("--worlds", type=int, default=len(JUDGED), help="judge only the first so many")
     flags.add_argument("--chosen-on", action="store_true", help="print the worlds on which rules were chosen")
+    flags.add_argument("--reach", action="store_true", help="judge only whether endpoints can be reached")
     flags.add_argument("--silenced", action="store_true", help="judge only the worlds with running outages")
     asked = flags.parse_args(arguments)
     if asked.fit:
         write_knots(fitted(FITTED))
         print(f"wrote {FILE}")
+        return 0
+    if asked.reach:
+        worlds = list(JUDGED.items())[: asked.worlds]
+        print(table(("world", "endpoints", "right", "knowable"), [reachable(name, spec) for name, spec in worlds]))
         return 0
     if asked.chosen_on:
         _print_judged(CHOSEN_ON)
