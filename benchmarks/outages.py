@@ -49,7 +49,7 @@ class Log:
 
     def deliveries(self, as_of: date) -> list[tuple[str, str, str | None, date, date]]:
         """Kind, channel, platform, first day and day after the last of what the night finds wrong with messages."""
-        self.con.execute(f"create or replace view staging.message_events as from messages where dt <= date '{as_of}'")
+        self.con.execute(f"create or replace view intermediate.message_steps as from steps where dt <= date '{as_of}'")
         sends = frame(self.con, load_models()["marts.send_outcomes"].query, {"as_of": as_of})
         first = as_of - timedelta(days=364)
         return [
@@ -85,9 +85,14 @@ def opened(events: pl.DataFrame, users: pl.DataFrame, messages: pl.DataFrame | N
         con.register("made", days)
         con.execute("create table days as from made order by dt, user_sk")
         if messages is not None:
-            sent = messages.join(keys, on="user_id").with_columns(pl.col("user_sk").cast(pl.Int64), _business_day())
+            sent = messages.join(keys, on="user_id").with_columns(
+                pl.col("user_sk").cast(pl.Int64), _business_day(), pl.int_range(pl.len()).alias("row_hash")
+            )
             con.register("sent", sent)
-            con.execute("create table messages as from sent")
+            con.execute("create schema intermediate; create table staging.message_events as from sent")
+            made = frame(con, load_models()["intermediate.message_steps"].query)
+            con.register("steps_made", made)
+            con.execute("create table steps as from steps_made")
         yield Log(con)
 
 

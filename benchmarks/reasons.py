@@ -16,11 +16,14 @@ import numpy as np
 import polars as pl
 
 from benchmarks.tables import table
+from benchmarks.tasks import with_inputs
 from dagster_project.defs.lifecycle import make_stages
 from dagster_project.defs.outages import READS as OUTAGE_READS
 from dagster_project.defs.outages import make_outages
+from dagster_project.defs.reach import make_endpoints
 from dagster_project.defs.reasons import facts_of
 from dagster_project.project import Project
+from dagster_project.reach.tables import ENDPOINTS
 from dagster_project.reasons import REASONS, UNKNOWN
 from dagster_project.reasons.confidence import FILE, WAYS, Knots, fit_knots
 from dagster_project.reasons.evidence import load_evidence
@@ -53,6 +56,23 @@ def shares(seed: int) -> dict[str, float]:
     return {name: traits.share * 3 ** rng.uniform(-1, 1) for name, traits in REASON_TRAITS.items()}
 
 
+def drawn(seed: int) -> WorldSpec:
+    """A world of which the seed draws nearly every parameter; those of odd seeds have other shares too."""
+    rng = np.random.default_rng(seed)
+    parameters: dict[str, object] = {
+        "usual_gap_days": float(np.exp(rng.uniform(np.log(7), np.log(27)))),
+        "routine_sends_per_month": float(np.exp(rng.uniform(np.log(0.4), np.log(3)))),
+        "transient_failure_share": float(rng.uniform(0.005, 0.06)),
+        "yearly_email_death_share": float(np.exp(rng.uniform(np.log(0.01), np.log(0.14)))),
+        "evidence_share": float(rng.uniform(0.6, 0.95)),
+        "leaver_share": float(rng.uniform(0.5, 0.85)),
+        "stay_days": float(rng.uniform(60, 160)),
+        "return_scale": float(np.exp(rng.uniform(-0.7, 0.7))),
+        "relapse_days": float(rng.uniform(40, 90)),
+    }
+    return world(seed, **parameters, **({"reason_shares": shares(seed)} if seed % 2 else {}))
+
+
 JUDGED: Mapping[str, WorldSpec] = {
     "as it comes": world(501),
     "other shares": world(502, reason_shares=shares(502)),
@@ -62,6 +82,7 @@ JUDGED: Mapping[str, WorldSpec] = {
     "frequent visits, few messages": world(506, usual_gap_days=8.0, routine_sends_per_month=0.5),
     "noisy delivery": world(507, transient_failure_share=0.05, yearly_email_death_share=0.1),
     "short stays, soon back": world(508, stay_days=60.0, return_scale=2.0, relapse_days=40.0),
+    **{f"drawn by {seed}": drawn(seed) for seed in range(3001, 3005)},
 }
 FITTED: Mapping[str, WorldSpec] = {
     "plain": world(901),
@@ -71,8 +92,10 @@ FITTED: Mapping[str, WorldSpec] = {
     "rare": world(905, usual_gap_days=22.0, reason_shares=shares(905)),
     "evidence": world(906, evidence_share=0.95, leaver_share=0.65),
     "noisy": world(911, transient_failure_share=0.05, yearly_email_death_share=0.1),
+    **{f"drawn by {seed}": drawn(seed) for seed in range(1001, 1011)},
 }
-# Looked at when rules were chosen: the last has so many chance deaths that a rule of rarity alone hides dead delivery.
+# Looked at when rules were chosen, as the drawn ones of those above: the last has so many chance deaths that a rule of
+# rarity alone hides dead delivery.
 CHOSEN_ON: Mapping[str, WorldSpec] = {
     "noisier": world(951, transient_failure_share=0.06, yearly_email_death_share=0.12),
     "rarer": world(952, usual_gap_days=26.0, routine_sends_per_month=3.0),
@@ -151,12 +174,16 @@ def built(spec: WorldSpec, folder: Path) -> tuple[Project, date, pl.DataFrame]:
     as_of = spec.first_on + timedelta(days=spec.n_days - 1)
     for name in project.sources:
         project.take_in(name)
-    for layer in ("staging", "intermediate"):
-        for name, model in project.models.items():
-            if model.schema == layer and model.partition in ("day", "whole"):
-                project.build(name)
+    facts = [name for name, model in project.models.items() if model.schema in ("staging", "intermediate")]
+    for name in with_inputs(project.models, facts):
+        if project.models[name].partition in ("day", "whole"):
+            project.build(name)
     for mart in (*(f"marts.{name}" for name in MARTS), *OUTAGE_READS):
         project.at(mart, as_of=as_of)
+    for state in ("intermediate.channel_states", "intermediate.failure_states"):
+        project.build(state, as_of=as_of)
+    project.at("marts.user_sightings", as_of=as_of)
+    project.write(ENDPOINTS.table, make_endpoints(project, as_of), as_of=as_of)
     for name, made in make_outages(project, as_of).items():
         project.write(name, made, as_of=as_of)
     project.write("lifecycle.stages", make_stages(project, as_of), as_of=as_of)
@@ -191,6 +218,26 @@ def silenced(name: str, spec: WorldSpec) -> tuple[str, ...]:
     right = named.filter("is_measurement_gap").height
     f1 = 2 * right / max(hidden + named.height, 1)
     return name, str(hidden), str(named.height), str(right), str(named.filter("has_left").height), f"{f1:.3f}"
+
+
+def reachable(name: str, spec: WorldSpec) -> tuple[str, ...]:
+    """A row of the table of reachability: endpoints, share judged rightly, and the share that can be.
+
+    Right: ok, capped and unknown for endpoints that a message reaches, the rest for the others. Of an endpoint that
+    died or was shut in silence after its last message nothing can be known, and few die in a year: such are beyond any
+    judge.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        project, as_of, _ = built(spec, Path(folder))
+        ledger = project.read(ENDPOINTS.table, as_of=as_of).select("user_id", "channel", "reach", "last_seen_on")
+        truth = pl.read_parquet(Path(folder) / "truth" / "endpoints.parquet")
+    known = truth.join(ledger, on=["user_id", "channel"], how="left")
+    says = pl.col("reach").fill_null("unknown").is_in(["ok", "capped", "unknown"])
+    wrong = known.filter(says != pl.col("is_reachable"))
+    ended = pl.min_horizontal("token_died_on", "opted_out_on")
+    unseen = wrong.filter(says & (pl.col("last_seen_on").is_null() | (pl.col("last_seen_on") < ended)))
+    right, most = (1 - rows.height / known.height for rows in (wrong, unseen))
+    return name, f"{known.height:,}", f"{right:.4f}", f"{most:.4f}"
 
 
 def fitted(worlds: Mapping[str, WorldSpec]) -> Knots:
@@ -259,11 +306,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags.add_argument("--fit", action="store_true", help=f"write {FILE.name} instead of judging")
     flags.add_argument("--worlds", type=int, default=len(JUDGED), help="judge only the first so many")
     flags.add_argument("--chosen-on", action="store_true", help="print the worlds on which rules were chosen")
+    flags.add_argument("--reach", action="store_true", help="judge only whether endpoints can be reached")
     flags.add_argument("--silenced", action="store_true", help="judge only the worlds with running outages")
     asked = flags.parse_args(arguments)
     if asked.fit:
         write_knots(fitted(FITTED))
         print(f"wrote {FILE}")
+        return 0
+    if asked.reach:
+        worlds = list(JUDGED.items())[: asked.worlds]
+        print(table(("world", "endpoints", "right", "knowable"), [reachable(name, spec) for name, spec in worlds]))
         return 0
     if asked.chosen_on:
         _print_judged(CHOSEN_ON)

@@ -113,7 +113,7 @@ def simulate_log(folder: str, n_users: int, n_events: int, n_days: int, first_on
 def simulate_message_log(
     folder: str, n_users: int, n_events: int, n_days: int, first_on: str, seed: int
 ) -> dict[str, int]:
-    """Files of some 30 days each, then one of the last day, with about `n_events` message events, and a few events.
+    """Files of some 30 days each, then one of the last day, with about `n_events` message events; a visit of each user.
 
     Of ten messages, nine are delivered, three opened (a third of these by machines at once), one clicked; the other
     one fails, mostly for a while.
@@ -123,7 +123,8 @@ def simulate_message_log(
     events_per_message = 2.4
     with duckdb.connect() as con:
         con.execute(
-            f"copy (select 'u0' as user_id, timestamp '{first_on}' as occurred_at) to '{folder}/events.parquet'"
+            f"copy (select 'u' || i as user_id, timestamp '{first_on}' + to_days(cast(i % {n_days} as integer)) "
+            f"as occurred_at from range({n_users}) as ids(i)) to '{folder}/events.parquet'"
         )
         starts = [*range(0, n_days - 1, MONTH_DAYS), n_days - 1]
         n_rows = {}

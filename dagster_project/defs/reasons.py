@@ -10,6 +10,7 @@ from dagster_project.defs.frame_tables import frame_assets
 from dagster_project.lifecycle.tables import STAGES
 from dagster_project.outages.tables import SILENCED_USERS
 from dagster_project.project import Project
+from dagster_project.reach.tables import ENDPOINTS
 from dagster_project.reasons import UNKNOWN
 from dagster_project.reasons.breakdowns import break_down, dimensions_of
 from dagster_project.reasons.judge import Facts, judge_reasons
@@ -24,6 +25,7 @@ def facts_of(project: Project, as_of: date) -> Facts:
         stages=project.read("lifecycle.stages", as_of=as_of),
         signals=project.read("marts.reason_signals", as_of=as_of),
         messages=project.read("marts.departure_messages", as_of=as_of),
+        endpoints=project.read(ENDPOINTS.table, as_of=as_of),
         habits=project.read("marts.departure_habits", as_of=as_of),
         tables=frozenset(project.settings.sources.tables),
         silenced=silenced.filter(pl.col("kind") == "events"),
@@ -53,7 +55,7 @@ def reasons() -> dg.Definitions:
     made = frame_assets(
         [REASONS_TABLE, BREAKDOWNS],
         make_reasons,
-        reads=[STAGES, SILENCED_USERS, *(f"marts.{name}" for name in marts)],
+        reads=[STAGES, SILENCED_USERS, ENDPOINTS, *(f"marts.{name}" for name in marts)],
         facts={REASONS_TABLE.table: reason_facts},
     )
     return dg.Definitions(assets=[made])

@@ -7,10 +7,11 @@ import dagster as dg
 import polars as pl
 
 from dagster_project.defs.frame_tables import frame_asset, frame_assets
-from dagster_project.defs.models import stages_at
+from dagster_project.defs.models import spoilt_at, stages_at
 from dagster_project.lake.table_doc import Documented
 from dagster_project.lifecycle.tables import PARAMETERS, STAGES
 from dagster_project.models.tables import SCORES
+from dagster_project.outages.tables import OUTAGES
 from dagster_project.project import Project
 from dagster_project.reach.conduct import quiet_hour_breaches
 from dagster_project.reach.damage import DamageChoices, damage_account
@@ -97,13 +98,18 @@ def make_population(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]
 
 
 def weeks_of_users(project: Project, as_of: date, *, charges: pl.DataFrame, horizon_days: int) -> pl.DataFrame:
-    """Past weeks of users with the stage that each had on the day before, by that day's own yardsticks."""
+    """Past weeks of users with the stage that each had on the day before, by that day's own yardsticks.
+
+    Users whose coming back an outage of ours would have hidden are left out: they would seem to be lost by messages.
+    """
     windows = project.read("marts.pressure_windows", as_of=as_of)
     cutoffs = outcome_cutoffs(windows, first_day=project.event_days()[0])
     columns = ["user_sk", "user_id", "stage", "phase", "days_silent"]
     nobody = project.read("lifecycle.stages", as_of=as_of).clear().select(pl.lit(as_of).alias("cutoff_on"), *columns)
     then = [
-        stages_at(project, day, horizon_days=horizon_days).select(pl.lit(day).alias("cutoff_on"), *columns)
+        stages_at(project, day, horizon_days=horizon_days)
+        .join(spoilt_at(project, day, as_of=as_of, horizon_days=horizon_days), on="user_sk", how="anti")
+        .select(pl.lit(day).alias("cutoff_on"), *columns)
         for day in cutoffs
     ]
     return user_weeks(windows, pl.concat([nobody, *then]), failures_of(project, as_of), charges)
@@ -195,7 +201,7 @@ def trust() -> dg.Definitions:
     pressure = frame_assets(
         [SATURATION, HARM_CHARGES, DAMAGE],
         make_pressure,
-        reads=[*messages, "marts.pressure_windows", "staging.consents", PARAMETERS, STAGES, SCORES],
+        reads=[*messages, "marts.pressure_windows", "staging.consents", PARAMETERS, STAGES, SCORES, OUTAGES],
         facts={SATURATION.table: saturation_facts, DAMAGE.table: damage_facts},
     )
     of_users = frame_asset(

@@ -10,7 +10,8 @@ One row per user and channel known from messages or consents: whether a message 
 grain: user_sk, channel
 tests:
   not_null user_sk, user_id, channel, reach, is_active_after, explanation; unique user_sk, channel;
-  reach in ('ok', 'stale', 'dead', 'revoked', 'capped', 'suppressed', 'unknown'); first_seen_on <= last_seen_on
+  reach in ('ok', 'stale', 'dead', 'revoked', 'capped', 'suppressed', 'unknown'); first_seen_on <= last_seen_on;
+  first_failed_on <= last_failed_on
 columns:
   user_sk: the user's key inside the store
   user_id: the user's own id
@@ -23,7 +24,9 @@ columns:
   first_seen_on (date): first message event of the endpoint, in the business zone
   last_seen_on (date): newest message event of the endpoint
   last_delivered_on (date): newest proof of life: delivered, opened, clicked or converted
+  first_failed_on (date): first failure since then
   last_failed_on (date): newest failure since then
+  died_on (date): the first failure that told of the endpoint's death, whatever the user said; null if none did
   n_failed_since_delivered (messages): failed since then
   is_active_after: the user was seen after the endpoint died or was shut: a technical failure, not lost interest
   explanation: one sentence

@@ -10,7 +10,7 @@ import polars as pl
 from dagster_project.reasons.cascade import NOBODY, first_strong
 from dagster_project.reasons.confidence import Knots, confidences, load_knots
 from dagster_project.reasons.evidence import Evidence, load_evidence
-from dagster_project.reasons.measures import habit_measures, message_measures
+from dagster_project.reasons.measures import Leavings, habit_measures, is_hardly_begun, message_measures
 from dagster_project.reasons.observed import (
     Flags,
     Observed,
@@ -23,8 +23,8 @@ from dagster_project.reasons.observed import (
 from dagster_project.reasons.posterior import Chances, Floats, weigh_evidence
 from dagster_project.reasons.vocabulary import REASONS, UNKNOWN
 
-# A posterior that does not beat all others together by half as much again names no reason.
-LEAST_POSTERIOR = 0.6
+# A posterior that does not beat all others together names no reason.
+LEAST_POSTERIOR = 0.5
 # So long after the imagined leaving of somebody who stayed, most windows are over.
 SPARE_DAYS = 60
 # A pause beyond so many usual gaps may have been a leaving, though it was short of the churn threshold.
@@ -49,14 +49,15 @@ class Facts:
     """What a night knows, each as of the night.
 
     `users`: marts.users; `stages`: lifecycle.stages; `signals`: marts.reason_signals; `messages`:
-    marts.departure_messages; `habits`: marts.departure_habits; `silenced`: outages.silenced_users (user_sk), or None;
-    `tables`: the canonical sources that are mapped.
+    marts.departure_messages; `endpoints`: reach.endpoints; `habits`: marts.departure_habits; `silenced`:
+    outages.silenced_users (user_sk), or None; `tables`: the canonical sources that are mapped.
     """
 
     users: pl.DataFrame
     stages: pl.DataFrame
     signals: pl.DataFrame
     messages: pl.DataFrame
+    endpoints: pl.DataFrame
     habits: pl.DataFrame
     tables: Collection[str]
     silenced: pl.DataFrame | None = None
@@ -113,7 +114,8 @@ def weigh(facts: Facts, *, as_of: date, evidence: Sequence[Evidence]) -> Weighed
     """What is seen of everybody who left, its chances on this log, the posterior and what decides."""
     everyone = current_departures(facts.stages, as_of=as_of)
     before = earlier_departures(facts.users, facts.stages)
-    told, measures = told_signals(facts.signals), _measures(facts, everyone)
+    told = told_signals(facts.signals)
+    measures = _measures(facts, everyone, told, before, evidence=evidence)
     away = _away(everyone, facts.silenced)
 
     def look(departures: pl.DataFrame) -> Observed:
@@ -143,13 +145,24 @@ def _decide(
     return decided, np.where((decided == NOBODY) & ~is_likely, "unknown", way), reason
 
 
-def _measures(facts: Facts, everyone: pl.DataFrame) -> pl.DataFrame:
-    returned = earlier_departures(facts.users, facts.stages)["user_sk"]
-    paused = earlier_departures(facts.users, facts.stages, gaps=PAUSE_GAPS)["user_sk"]
-    made = everyone.select("user_sk").join(habit_measures(facts.habits), on="user_sk", how="left")
-    made = made.join(
-        message_measures(facts.messages, everyone, returned=returned, paused=paused), on="user_sk", how="left"
+def _measures(
+    facts: Facts, everyone: pl.DataFrame, told: pl.DataFrame, returned: pl.DataFrame, *, evidence: Sequence[Evidence]
+) -> pl.DataFrame:
+    signals = observe(everyone, told, None, evidence=evidence, tables=facts.tables).is_there
+    names = [piece.strong_for not in (None, "uninstalled") for piece in evidence]
+    removes = [piece.strong_for == "uninstalled" for piece in evidence]
+    leavings = Leavings(
+        current=everyone,
+        returned=returned,
+        paused=earlier_departures(facts.users, facts.stages, gaps=PAUSE_GAPS).join(
+            returned, on=["user_sk", "left_on"], how="anti"
+        ),
+        explained=everyone["user_sk"].filter(pl.Series(signals[:, names].any(axis=1))),
+        removed=everyone["user_sk"].filter(pl.Series(signals[:, removes].any(axis=1))),
+        begun=facts.habits.filter(is_hardly_begun())["user_sk"],
     )
+    made = everyone.select("user_sk").join(habit_measures(facts.habits, everyone), on="user_sk", how="left")
+    made = made.join(message_measures(facts.messages, facts.endpoints, leavings), on="user_sk", how="left")
     if facts.silenced is None:
         return made
     is_silenced = pl.col("user_sk").is_in(facts.silenced["user_sk"].implode()).cast(pl.Int8)

@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 USUAL_WEIGHT = 50.0
 # And as many as the first base rates count for. Opinions: of a third nothing is ever known; to fade away and never to
 # have begun are three times as common as any other reason.
-BASE_WEIGHT = 300.0
+BASE_WEIGHT = 60.0
 UNKNOWN_BASE = 0.3
 COMMON = {"never_activated": 3.0, "value_decay": 3.0}
 # Who says nothing says little: many never answer a survey, so an absent piece counts by less than its odds.

@@ -202,6 +202,13 @@ def _draw_lifts(reason: Ints, *, spec: WorldSpec, rng: np.random.Generator) -> F
     return (table[reason + 1] + noise) * spec.response_scale
 
 
+def died_with_leaving(leaving: Leaving) -> Flags:
+    """Return users × CHANNELS: whether the endpoint was dead when the user left for want of reach."""
+    dead = (leaving.reason == reason_code("delivery_dead"))[:, None]
+    with_it: Flags = dead & (leaving.endpoint_died_day <= leaving.left_day[:, None])
+    return with_it
+
+
 def reachable_on(day: Ints | int, *, leaving: Leaving, channel: int, renewed_day: Ints | None = None) -> Flags:
     """Return who a message on this channel reaches on this day: not opted out, endpoint alive or renewed."""
     died = leaving.endpoint_died_day[:, channel]

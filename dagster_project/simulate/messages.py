@@ -9,7 +9,8 @@ from dagster_project.simulate.activity import Habits, Lives, is_away_on, renewed
 from dagster_project.simulate.campaign import EXPERIMENT_ID, Campaign
 from dagster_project.simulate.clock import local_times, utc_from_local
 from dagster_project.simulate.events import is_during
-from dagster_project.simulate.people import EMAIL, PUSH, Flags, Ints
+from dagster_project.simulate.leaving import died_with_leaving
+from dagster_project.simulate.people import EMAIL, PUSH, WECHAT, Flags, Ints
 from dagster_project.simulate.reasons import STRATEGIES, reason_code
 from dagster_project.simulate.spec import CHANNELS, NEVER_DAY, WorldSpec
 from dagster_project.simulate.tables import conform, named, numbered, user_ids
@@ -25,7 +26,7 @@ MAX_REFUSALS = 3
 PUSH_DEAD = ("BadDeviceToken", "UNREGISTERED")
 PUSH_TRANSIENT = ("ServiceUnavailable", "UNAVAILABLE")
 # Email: RFC 3463 (5.1.1 no such mailbox, 4.2.2 mailbox full, 4.4.2 connection dropped); SMS: receipt
-# states of SMPP 3.4; WeChat: errcode 43004 (does not follow), -1 (system busy).
+# states of SMPP 3.4; WeChat: errcode 40003 (no such openid), 43004 (does not follow), -1 (system busy).
 CODES = (
     *PUSH_DEAD,
     *PUSH_TRANSIENT,
@@ -34,12 +35,14 @@ CODES = (
     "4.4.2",
     "UNDELIV",
     "EXPIRED",
-    "43004",
+    "40003",
     "-1",
     "Unregistered",
+    "43004",
 )
 REMOVED_ON_IOS = CODES.index("Unregistered")
-PERMANENT_CODES = (*PUSH_DEAD, "Unregistered", "5.1.1", "UNDELIV", "43004")
+UNFOLLOWED = CODES.index("43004")
+PERMANENT_CODES = (*PUSH_DEAD, "Unregistered", "5.1.1", "UNDELIV", "40003")
 DEAD_CODE = (0, 4, 7, 9)
 TRANSIENT_CODE = (2, 5, 8, 10)
 OUTAGE_CODE = (2, 6, 8, 10)
@@ -160,6 +163,9 @@ def _draw_fates(
     code = np.where(dead, np.asarray(DEAD_CODE)[sends.channel] + android, code)
     removed = dead & (habits.leaving.reason[sends.user] == reason_code("uninstalled"))
     code = np.where(removed & (sends.channel == PUSH) & (android == 0), REMOVED_ON_IOS, code)
+    # An account that is gone has no openid any more; who stopped following still has one.
+    lost = died_with_leaving(habits.leaving)[sends.user, sends.channel]
+    code = np.where(dead & (sends.channel == WECHAT) & ~lost, UNFOLLOWED, code)
     code = np.where(refused, np.asarray(OUTAGE_CODE)[sends.channel] + android, code)
     delivered = code < 0
     active = _is_active(sends, lives)

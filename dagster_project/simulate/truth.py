@@ -9,7 +9,7 @@ from dagster_project.simulate.activity import Habits, Lives, renewed_days
 from dagster_project.simulate.clock import dates
 from dagster_project.simulate.events import PURCHASE, Happenings
 from dagster_project.simulate.feedback import TOPICS_OF_REASONS
-from dagster_project.simulate.leaving import reachable_on
+from dagster_project.simulate.leaving import died_with_leaving, reachable_on
 from dagster_project.simulate.messages import PERMANENT_CODES, endpoint_names
 from dagster_project.simulate.people import PUSH, Flags, Ints
 from dagster_project.simulate.reasons import REASON_TRAITS, REASONS, STRATEGIES, reason_code
@@ -144,11 +144,12 @@ def _has_trace(tables: Mapping[str, pl.DataFrame], *, habits: Habits) -> Flags:
     leaving, n = habits.leaving, habits.leaving.reason.size
     messages, feedback = tables["message_events"], tables["feedback"]
     refused = _rows_of(messages.filter(pl.col("code").is_in(PERMANENT_CODES)), n_users=n)
+    of_death = _users_refused_where(died_with_leaving(leaving), messages, n_users=n)
     removed = _rows_of(tables["events"].filter(pl.col("event_type") == "app_removed"), n_users=n)
     contracts = tables["subscriptions"]
     dear = _rows_of(contracts.filter(pl.col("end_reason") == "too_expensive"), n_users=n)
     found = leaving.has_evidence.copy()
-    found &= (leaving.reason != reason_code("delivery_dead")) | refused
+    found &= (leaving.reason != reason_code("delivery_dead")) | of_death
     found &= (leaving.reason != reason_code("uninstalled")) | refused | removed
     for reason, topics in TOPICS_OF_REASONS.items():
         said = _rows_of(feedback.filter(pl.col("category").is_in(topics)), n_users=n)
@@ -156,6 +157,14 @@ def _has_trace(tables: Mapping[str, pl.DataFrame], *, habits: Habits) -> Flags:
             said |= dear
         found &= (leaving.reason != reason_code(reason)) | said
     return found
+
+
+def _users_refused_where(died: Flags, messages: pl.DataFrame, *, n_users: int) -> Flags:
+    """Return who had a message refused for good on a channel that `died` (users × CHANNELS)."""
+    user, channel = np.nonzero(died)
+    where = pl.DataFrame({"user_id": user_ids(user), "channel": named(channel, CHANNELS)})
+    refused = messages.filter(pl.col("code").is_in(PERMANENT_CODES))
+    return _rows_of(refused.join(where, on=["user_id", "channel"], how="semi"), n_users=n_users)
 
 
 def _rows_of(table: pl.DataFrame, *, n_users: int) -> Flags:

@@ -14,7 +14,8 @@
 --   n_first_week_days (days): active days in the first seven days
 --   n_gaps (gaps): of the last two years, from which the growth is taken
 --   gap_growth_per_day: slope of ln(gap) over the days on which the gaps ended; null with fewer than three gaps
---   gap_growth_z: the slope over its standard error; null with fewer than three gaps
+--   gap_days_ss: squared days of these days about their mean; null with fewer than three gaps
+--   gap_residual_ss: squared ln(gap) about the line of that slope; null with fewer than three gaps
 --   last_gap_ratio: the last gap over the mean of the earlier ones; null with fewer than three gaps
 --   n_late_categorised (events): core events with a category in the last 45 days of activity
 --   own_category_share_late (0 to 1): of them, those of the user's commonest earlier category; null without both
@@ -51,7 +52,8 @@ measured as (
         count(*) filter (where since_first < 7) as n_first_week_days,
         count(gap_days) as n_gaps,
         regr_slope(ln(gap_days), since_first) filter (where gap_days is not null) as slope,
-        corr(ln(gap_days), since_first) filter (where gap_days is not null) as r,
+        regr_sxx(ln(gap_days), since_first) filter (where gap_days is not null) as days_ss,
+        regr_syy(ln(gap_days), since_first) filter (where gap_days is not null) as gaps_ss,
         arg_max(gap_days, dt) filter (where gap_days is not null) as last_gap_days,
         sum(gap_days) as gap_days_sum,
         count(*) filter (where until_last between 320 and 400) as n_days_season_ago,
@@ -92,9 +94,11 @@ select
     measured.n_first_week_days,
     measured.n_gaps,
     case when measured.n_gaps >= 3 then measured.slope end as gap_growth_per_day,
+    case when measured.n_gaps >= 3 then measured.days_ss end as gap_days_ss,
     case
-        when measured.n_gaps >= 3 then measured.r * sqrt((measured.n_gaps - 2) / nullif(1 - measured.r * measured.r, 0))
-    end as gap_growth_z,
+        when measured.n_gaps >= 3
+            then greatest(measured.gaps_ss - measured.slope * measured.slope * measured.days_ss, 0)
+    end as gap_residual_ss,
     case
         when measured.n_gaps >= 3
             then

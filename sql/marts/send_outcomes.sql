@@ -22,13 +22,26 @@ with messages as (
         channel,
         message_id,
         min(dt) as dt,
-        min(occurred_at) as occurred_at,
-        min(code) filter (where event in ('failed', 'bounced')) as code,
-        bool_or(event in ('failed', 'bounced')) as is_failed
-    from staging.message_events
+        min(
+            least(
+                sent_at, delivered_at, opened_at, machine_opened_at, clicked_at, converted_at, failed_at, bounced_at,
+                unsubscribed_at, complained_at
+            )
+        ) as occurred_at,
+        min(code) as code,
+        count(failed_at) + count(bounced_at) > 0 as is_failed
+    from intermediate.message_steps
     where dt > cast($as_of - interval 365 day as date)
     group by user_sk, channel, message_id
-    having bool_or(event in ('sent', 'delivered', 'opened', 'clicked', 'failed', 'bounced'))
+    having
+        count(sent_at)
+        + count(delivered_at)
+        + count(opened_at)
+        + count(machine_opened_at)
+        + count(clicked_at)
+        + count(failed_at)
+        + count(bounced_at)
+        > 0
 ),
 
 histories as (

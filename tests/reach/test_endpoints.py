@@ -238,3 +238,15 @@ def test_neither_row_order_nor_the_inner_keys_reach_the_ledger() -> None:
     turned = [frame.reverse().with_columns(1_000_000 - pl.col("user_sk")) for frame in given]
 
     assert made(*given).equals(made(*turned))
+
+
+def test_when_an_endpoint_died_is_told_though_the_user_opted_out_as_well() -> None:
+    """A passing failure before it is no death."""
+    failures = [failure("4.4.2", first=9, last=9), failure("5.1.1", first=5)]
+    found = ledger([state(alive=20)], failures, consents=[("withdrawn", 3)]).row(0, named=True)
+
+    assert (found["reach"], found["died_on"], found["first_failed_on"]) == (
+        "revoked",
+        at(5).date(),
+        at(9).date(),
+    )

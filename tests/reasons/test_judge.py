@@ -35,10 +35,19 @@ MESSAGES = {
     "n_sent_28d": pl.Int64,
     "n_delivered_since": pl.Int64,
     "n_failed_since": pl.Int64,
+}
+ENDPOINTS = {
+    "user_sk": pl.Int64,
+    "channel": pl.String,
+    "reach": pl.String,
+    "failure_class": pl.String,
+    "code": pl.String,
+    "first_seen_on": pl.Date,
+    "last_seen_on": pl.Date,
     "last_delivered_on": pl.Date,
     "first_failed_on": pl.Date,
-    "n_failed_in_row": pl.Int64,
-    "failed_code": pl.String,
+    "died_on": pl.Date,
+    "n_failed_since_delivered": pl.Int64,
 }
 GAPS = pl.List(pl.Struct({"ended_on": pl.Date, "gap_days": pl.Int64, "n_active_days_before": pl.Int64}))
 
@@ -49,9 +58,9 @@ def signal(signal: str, day: int = 0, *, user_sk: int = 1, **more: Any) -> dict[
 
 
 def facts(
-    signals: Sequence[dict[str, Any]] = (), *, messages: Sequence[dict[str, Any]] = (), n_users: int = 1, **more: Any
+    signals: Sequence[dict[str, Any]] = (), *, channels: Sequence[dict[str, Any]] = (), n_users: int = 1, **more: Any
 ) -> Facts:
-    """Users 1 to n who came for a year and left on one day."""
+    """Users 1 to n who came for a year and left on one day; `channels` have the columns of MESSAGES and ENDPOINTS."""
     keys = list(range(1, n_users + 1))
     ids = [f"u{key:03d}" for key in keys]
     users = pl.DataFrame(
@@ -69,8 +78,10 @@ def facts(
         first_on=pl.lit(FIRST),
         last_on=pl.lit(LEFT),
         n_active_days=pl.lit(50),
-        gap_growth_z=pl.lit(0.0),
-        last_gap_ratio=pl.lit(1.0),
+        n_gaps=pl.lit(49),
+        gap_growth_per_day=pl.lit(0.0),
+        gap_days_ss=pl.lit(1.0),
+        gap_residual_ss=pl.lit(20.0),
         n_late_categorised=pl.lit(0),
         own_category_share_late=pl.lit(None, dtype=pl.Float64),
         own_category_share_early=pl.lit(0.7),
@@ -80,7 +91,8 @@ def facts(
         "users": users,
         "stages": stages,
         "signals": pl.DataFrame(list(signals), schema=SIGNALS),
-        "messages": pl.DataFrame(list(messages), schema=MESSAGES),
+        "messages": pl.DataFrame([{name: row[name] for name in MESSAGES} for row in channels], schema=MESSAGES),
+        "endpoints": pl.DataFrame([{name: row[name] for name in ENDPOINTS} for row in channels], schema=ENDPOINTS),
         "habits": habits,
         "tables": ALL_TABLES,
         **more,
@@ -102,11 +114,18 @@ DEAD = {
     "n_sent_28d": 1,
     "n_delivered_since": 0,
     "n_failed_since": 3,
+    "reach": "dead",
+    "failure_class": "endpoint_dead",
+    "code": "UNREGISTERED",
+    "first_seen_on": FIRST,
+    "last_seen_on": LEFT + timedelta(days=40),
     "last_delivered_on": LEFT - timedelta(days=5),
     "first_failed_on": LEFT + timedelta(days=9),
-    "n_failed_in_row": 3,
-    "failed_code": "UNREGISTERED",
+    "died_on": LEFT + timedelta(days=9),
+    "n_failed_since_delivered": 3,
 }
+PASSING = {"reach": "ok", "failure_class": "provider", "code": "UNAVAILABLE", "died_on": None}
+ALIVE = {"reach": "ok", "failure_class": None, "code": None, "died_on": None, "first_failed_on": None}
 
 
 @pytest.mark.parametrize(
@@ -159,16 +178,29 @@ def test_an_opt_out_by_a_privacy_request_is_no_fatigue() -> None:
 
 
 def test_a_dead_endpoint_is_told_from_lost_interest() -> None:
-    assert only(facts(messages=[DEAD]))["reason"] == "delivery_dead"
-    passing = {**DEAD, "n_failed_in_row": 1, "failed_code": "UNAVAILABLE"}
-    assert only(facts(messages=[passing]))["reason"] == "unknown"
-    alive = {**DEAD, "last_delivered_on": AS_OF, "first_failed_on": None, "n_failed_in_row": 0, "failed_code": None}
-    assert only(facts(messages=[alive]))["reason"] == "unknown"
+    assert only(facts(channels=[DEAD]))["reason"] == "delivery_dead"
+    assert only(facts(channels=[{**DEAD, **PASSING}]))["reason"] == "unknown"
+    assert only(facts(channels=[{**DEAD, **ALIVE, "last_delivered_on": AS_OF}]))["reason"] == "unknown"
 
 
 def test_an_app_that_was_removed_is_no_dead_endpoint() -> None:
-    assert only(facts([signal("app_removed", 1)], messages=[DEAD]))["reason"] == "uninstalled"
-    assert only(facts(messages=[{**DEAD, "failed_code": "Unregistered"}]))["reason"] == "uninstalled"
+    assert only(facts([signal("app_removed", 1)], channels=[DEAD]))["reason"] == "uninstalled"
+    assert only(facts(channels=[{**DEAD, "code": "Unregistered"}]))["reason"] == "uninstalled"
+
+
+def test_what_the_user_says_outweighs_a_death_that_may_be_chance() -> None:
+    """Of the others who said why they left some lost a channel long before: deaths by chance are usual here."""
+    late = {**DEAD, "last_delivered_on": LEFT + timedelta(days=25), "died_on": LEFT + timedelta(days=60)}
+    before = {"last_delivered_on": LEFT - timedelta(days=200), "died_on": LEFT - timedelta(days=170)}
+    lost = [{**DEAD, **before, "user_sk": key} for key in range(2, 41)]
+    reached = [{**DEAD, **ALIVE, "user_sk": key, "last_delivered_on": AS_OF} for key in range(41, 201)]
+    words = [signal("exit_survey", 5, words="price", user_sk=key) for key in range(1, 201)]
+
+    silent = only(facts(channels=[late]))
+    said = judge_reasons(facts(words, channels=[late, *lost, *reached], n_users=200), as_of=AS_OF)
+
+    assert silent["decided_by"] == "main_channel_probably_dead_by_then"
+    assert said["reason"].unique().to_list() == ["price_or_plan"]
 
 
 def test_who_was_silenced_by_an_outage_has_a_measurement_gap_though_not_churned() -> None:
@@ -276,7 +308,7 @@ def test_what_is_not_sure_is_not_said() -> None:
 
 def test_dead_delivery_stays_strong_where_it_is_usual() -> None:
     """A log on which every leaver's channel died, and on which those who stayed show it too."""
-    given = facts(messages=[{**DEAD, "user_sk": key} for key in range(1, 101)], n_users=100)
+    given = facts(channels=[{**DEAD, "user_sk": key} for key in range(1, 101)], n_users=100)
     stays = pl.col("user_sk") > 50
     shared = replace(given, stages=given.stages.with_columns(is_churned=~stays))
 

@@ -289,3 +289,27 @@ def test_machine_opens_come_as_the_mail_arrives_and_leave_all_else_as_it_was() -
     assert fetched["message_events"].height == plain["message_events"].height + more.height
     assert more.height > 100
     assert all(fetched[name].equals(plain[name]) for name in plain if name != "message_events")
+
+
+def test_a_lost_wechat_account_and_one_that_stopped_following_are_refused_by_their_own_codes() -> None:
+    world = simulate_world(WorldSpec(n_users=4000, seed=12, outages=()))
+    refused = world.tables["message_events"].filter(pl.col("code").is_in(["40003", "43004"]))
+    told = refused.join(world.truth["users"].select("user_id", "first_reason"), on="user_id", how="left")
+
+    lost, shut = (told.filter(pl.col("code") == code)["first_reason"] for code in ("40003", "43004"))
+
+    assert set(lost) == {"delivery_dead"}
+    assert shut.len() > lost.len()
+
+
+def test_a_leaver_for_want_of_reach_has_evidence_only_where_the_dead_channel_refused() -> None:
+    world = simulate_world(WorldSpec(n_users=4000, seed=12, outages=()))
+    leavers = world.truth["users"].filter((pl.col("true_reason") == "delivery_dead") & pl.col("has_evidence"))
+    dead = (
+        world.truth["endpoints"].join(leavers, on="user_id").filter(pl.col("token_died_on") <= pl.col("first_left_on"))
+    )
+    refused = world.tables["message_events"].filter(pl.col("event").is_in(["failed", "bounced"]))
+
+    with_refusal = dead.join(refused, on=["user_id", "channel"], how="semi")["user_id"]
+
+    assert set(leavers["user_id"]) == set(with_refusal)

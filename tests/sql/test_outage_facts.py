@@ -113,7 +113,12 @@ def test_messages_are_told_by_outcome_and_by_the_last_one_that_got_through(run: 
         message(1, "m1", 9, "unsubscribed"),
     ]
 
-    made = run("marts.send_outcomes", {"staging.message_events": events, "marts.last_platforms": seen}, as_of=AS_OF)
+    steps = run("intermediate.message_steps", {"staging.message_events": events})
+    made = run(
+        "marts.send_outcomes",
+        {"intermediate.message_steps": steps.to_dicts(), "marts.last_platforms": seen},
+        as_of=AS_OF,
+    )
 
     alive = date(2024, 6, 1)
     assert sorted(made.rows(), key=str) == sorted(

@@ -123,16 +123,22 @@ def test_feedback_consents_and_opt_outs_keep_the_words_of_their_source(run: Run)
 
 
 def test_messages_are_counted_up_to_the_last_active_day_and_after_it(run: Run) -> None:
-    sent = [message("sent", LAST - timedelta(days=days)) for days in (300, 100, 3, -10)]
-    rest = [
-        message("delivered", LAST - timedelta(days=3)),
-        message("failed", LAST - timedelta(days=100), code="old"),
-        message("failed", LAST + timedelta(days=10), code="gone"),
-        message("failed", LAST + timedelta(days=20), code="gone"),
+    counts = [(300, 1, 0, 0), (100, 1, 0, 1), (3, 1, 1, 0), (-10, 1, 0, 1), (-20, 0, 1, 1)]
+    days = [
+        {
+            "user_sk": 1,
+            "channel": "push",
+            "dt": LAST - timedelta(days=before),
+            "n_sent": n_sent,
+            "n_delivered": n_delivered,
+            "n_failed": n_failed,
+            "n_bounced": 0,
+        }
+        for before, n_sent, n_delivered, n_failed in counts
     ]
     states = [{"user_sk": 1, "last_on": LAST}]
 
-    inputs = {"staging.message_events": [*sent, *rest], "intermediate.user_states": states}
+    inputs = {"intermediate.message_days": days, "intermediate.user_states": states}
     made = run("marts.departure_messages", inputs, as_of=AS_OF).row(0, named=True)
 
     assert made == {
@@ -141,12 +147,8 @@ def test_messages_are_counted_up_to_the_last_active_day_and_after_it(run: Run) -
         "n_sent": 4,
         "n_sent_before": 2,
         "n_sent_28d": 1,
-        "n_delivered_since": 0,
+        "n_delivered_since": 1,
         "n_failed_since": 2,
-        "last_delivered_on": LAST - timedelta(days=3),
-        "first_failed_on": LAST + timedelta(days=10),
-        "n_failed_in_row": 2,
-        "failed_code": "gone",
     }
 
 
@@ -162,7 +164,19 @@ def test_growing_gaps_have_a_positive_slope(run: Run) -> None:
     assert (made["n_gaps"], made["n_first_week_days"]) == (5, 3)
     assert made["last_gap_ratio"] == pytest.approx(17 * 4 / 15)
     assert made["gap_growth_per_day"] == pytest.approx(0.0827, abs=1e-3)
-    assert made["gap_growth_z"] > 3
+    assert made["gap_days_ss"] == pytest.approx(635.2)
+    assert made["gap_growth_per_day"] / (made["gap_residual_ss"] / 3 / made["gap_days_ss"]) ** 0.5 > 3
+
+
+def test_gaps_that_are_all_alike_do_not_grow(run: Run) -> None:
+    first = LAST - timedelta(days=28)
+    days = [{"user_sk": 1, "dt": first + timedelta(days=7 * week), "n_core_events": 1} for week in range(5)]
+    states = [{"user_sk": 1, "first_on": first, "last_on": LAST, "n_active_days": 5}]
+
+    inputs = {"intermediate.user_days": days, "intermediate.user_states": states}
+    made = run("marts.departure_habits", inputs, as_of=AS_OF).row(0, named=True)
+
+    assert (made["gap_growth_per_day"], made["gap_residual_ss"]) == (0, 0)
 
 
 def test_the_own_category_is_that_of_the_earlier_days(run: Run) -> None:
