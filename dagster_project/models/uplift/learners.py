@@ -148,9 +148,13 @@ def _trees(x: Matrix, target: Floats, *, seed: int, weights: Floats | None = Non
     if len(target) == 0 or np.ptp(target) == 0:
         constant = float(target[0]) if len(target) else 0.0
         return lambda rows: np.full(len(rows), constant)
+    known = ~np.isnan(x).all(axis=0)  # no bins can be cut of a column without a value
+    if not known.any():
+        mean = float(np.average(target, weights=weights))
+        return lambda rows: np.full(len(rows), mean)
     with threads_for(len(target)):
-        model = small_trees(n_rows=len(target), n_trees=n_trees, seed=seed).fit(x, target, sample_weight=weights)
-    return lambda rows: in_passes(model.predict, rows) if len(rows) else np.empty(0)
+        model = small_trees(n_rows=len(target), n_trees=n_trees, seed=seed).fit(x[:, known], target, weights)
+    return lambda rows: in_passes(model.predict, rows[:, known]) if len(rows) else np.empty(0)
 
 
 def small_trees(*, n_rows: int, n_trees: int, seed: int) -> Any:
