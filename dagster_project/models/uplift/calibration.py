@@ -10,6 +10,8 @@ import numpy as np
 from dagster_project.models.uplift.gains import Figure, quantile_of_normal
 from dagster_project.models.uplift.trials import Floats, Ints, Trial
 
+LEAST_ASLEEP = 200  # rows: of fewer, an effect of ten points is no more than noise
+
 
 @dataclass(frozen=True)
 class Line:
@@ -73,10 +75,13 @@ def out_of_fold_effects(score: Floats, effects: Floats, *, fold: Ints, person: I
 
 
 def sleeping_dogs(predicted: Floats, effects: Floats, trial: Trial, *, confidence: float) -> SleepingDogs:
-    """Who is predicted an effect below zero, and what was measured of them. `predicted` must be out of fold."""
+    """Who is predicted an effect below zero, and what was measured of them. `predicted` must be out of fold.
+
+    Of fewer than LEAST_ASLEEP rows nothing is measured.
+    """
     asleep = predicted < 0
-    if not asleep.any():
-        return SleepingDogs(0.0, None)
+    if asleep.sum() < LEAST_ASLEEP:
+        return SleepingDogs(float(asleep.mean()), None)
     return SleepingDogs(float(asleep.mean()), mean_effect(effects[asleep], trial.person[asleep], confidence=confidence))
 
 
