@@ -49,8 +49,8 @@ def test_whoever_was_assigned_is_seen_as_of_a_day_before_and_followed_for_a_hori
 
 def test_a_campaign_that_is_large_enough_is_judged(company: Company, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (judging, night):
-        monkeypatch.setattr(module, "LEAST_ROWS", 20)
-    monkeypatch.setattr(judging, "LEAST_OUTCOMES", 3)
+        monkeypatch.setattr(module, "LEAST_ROWS", 10)
+    monkeypatch.setattr(judging, "LEAST_OUTCOMES", 1)
     verdicts = uplift.make_uplift(company.project, NIGHT)[UPLIFT_VERDICTS.table]
     (pooled,) = verdicts.filter(pl.col("strategy_id") == POOLED).to_dicts()
     assert pooled["verdict"] in ("average", "ships")
