@@ -29,6 +29,10 @@ BARS = {
     "values": "value_models",
     "contracts": "contract_models",
     "lifts": "cold_start",
+    "uplift": "uplift_models",
+    "readouts": "readouts",
+    "worlds": "strategy_worlds",
+    "loop": "closed_loop",
 }
 BENCHMARKS = (*COSTS, *BARS)
 LIBRARIES = ("duckdb", "polars", "dagster", "scikit-learn")

@@ -123,6 +123,7 @@ def metrics(night: Night, quality: pl.DataFrame) -> dict[str, Any]:
         "budget_curve": night.table("strategy.budget_curve").to_dicts(),
         "hands": night.table("strategy.hands").to_dicts(),
         "beliefs": night.table("strategy.beliefs").to_dicts(),
+        "uplift": night.table("models.uplift_verdicts").to_dicts(),
         "outcomes": outcome_metrics(outcome_content(night)),
         "data_quality": quality.to_dicts(),
         "messages": message_metrics(
@@ -239,6 +240,7 @@ def report_content(night: Night, quality: pl.DataFrame) -> ReportContent:
         outages=night.table("outages.outages"),
         prices=night.table("strategy.prices"),
         budget_curve=night.table("strategy.budget_curve"),
+        uplift=night.table("models.uplift_verdicts"),
         beliefs=night.table("strategy.beliefs"),
         hands=night.table("strategy.hands"),
         outage_days=night.table("outages.daily_counts"),

@@ -14,6 +14,7 @@ from dagster_project.lake.warehouse import Shelf, publish_warehouse
 from dagster_project.lifecycle import tables as lifecycle_tables
 from dagster_project.models import tables as model_tables
 from dagster_project.models.contracts import tables as contract_tables
+from dagster_project.models.uplift import tables as uplift_tables
 from dagster_project.night import publish_night
 from dagster_project.outages import tables as outage_tables
 from dagster_project.outcomes import tables as outcome_tables
@@ -33,6 +34,8 @@ FRAME_TABLES: tuple[Documented, ...] = (
     model_tables.PAST_RETURNS,
     *model_tables.NIGHT_TABLES,
     *contract_tables.TABLES,
+    uplift_tables.UPLIFT_VERDICTS,
+    uplift_tables.UPLIFT_SCORES,
     reach_tables.ENDPOINTS,
     reach_tables.FAILURE_CODES,
     *reason_tables.TABLES,
@@ -105,6 +108,7 @@ def is_newest_night(lake: Lake, as_of: date) -> bool:
             "outages.outages",
             "outcomes.experiments",
             "models.verdicts",
+            "models.uplift_verdicts",
             "marts.daily_activity",
             "marts.message_quality",
             "reach.failure_codes",

@@ -14,6 +14,7 @@ from dagster_project.defs.resources import ProjectResource, as_of_date, nights
 from dagster_project.lifecycle.tables import STAGES
 from dagster_project.models.contracts.tables import SCORES as CONTRACT_SCORES
 from dagster_project.models.tables import RETURN_CURVES, SCORES
+from dagster_project.models.uplift.tables import UPLIFT_SCORES
 from dagster_project.outcomes.learning import learning_rows
 from dagster_project.outcomes.tables import ENTRIES
 from dagster_project.project import Project
@@ -29,6 +30,7 @@ from dagster_project.strategy.hours import day_hours, fit_hours
 from dagster_project.strategy.learning import beliefs_from, with_base_rates
 from dagster_project.strategy.ledger import contacts, may_write
 from dagster_project.strategy.occasions import with_occasions
+from dagster_project.strategy.options import SCORES as MODELLED
 from dagster_project.strategy.priors import load_priors
 from dagster_project.strategy.series import Past
 from dagster_project.strategy.stopping import stopped
@@ -96,13 +98,14 @@ def lessons_of(project: Project, as_of: date) -> pl.DataFrame:
 
 
 def known_of(project: Project, candidates: pl.DataFrame, as_of: date) -> Known:
-    """Hours, heed and return curves of the users whom we may want to write to."""
+    """Hours, heed, return curves and modelled uplift of the users whom we may want to write to."""
     lapsed = candidates.filter("is_churned").select("user_sk")
     records = project.read("marts.message_records", as_of=as_of).join(lapsed, on="user_sk", how="semi")
     curves = project.read(RETURN_CURVES.table, as_of=as_of)
     return Known(
         send_hours=project.read(SEND_HOURS.table, as_of=as_of),
         attention=attention(records),
+        scores=project.read(UPLIFT_SCORES.table, as_of=as_of).select(list(MODELLED)),
         curves=ReturnCurves(curves, horizon_days=project.rules(as_of).horizon_days) if curves.height else None,
     )
 
@@ -208,6 +211,7 @@ def strategy() -> dg.Definitions:
             CONTACT_POINTS,
             SEND_HOURS,
             ENTRIES,
+            UPLIFT_SCORES,
             TRUST,
             "intermediate.category_days",
         ],

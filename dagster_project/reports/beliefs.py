@@ -1,4 +1,4 @@
-"""What the report says of the night's beliefs: what each strategy is thought to change, before and after outcomes."""
+"""What the report says of the night's beliefs: what each strategy is thought to change, and for whom."""
 
 import polars as pl
 
@@ -21,6 +21,14 @@ def about_beliefs(beliefs: pl.DataFrame) -> str:
         f"Of {fmt.count(n)} strategies {fmt.count(own)} went by outcomes of their own; for {fmt.count(measured)} of "
         "them randomised outcomes, not opinion, now say the most."
     )
+
+
+def targeting(verdicts: pl.DataFrame | None) -> list[str]:
+    """Per treatment with a past that could be judged whether users are chosen by uplift, and why; any contact first."""
+    if verdicts is None:
+        return []
+    judged = verdicts.filter(pl.col("verdict") != "thin").sort("strategy_id")
+    return judged["sentence"].to_list()
 
 
 def belief_rows(beliefs: pl.DataFrame) -> Table | None:

@@ -50,6 +50,8 @@ class ReportContent:
     """strategy.prices: what each limit of the night was worth."""
     budget_curve: pl.DataFrame | None = None
     """strategy.budget_curve: what other budgets would have earned."""
+    uplift: pl.DataFrame | None = None
+    """models.uplift_verdicts: whether to choose users by uplift."""
     beliefs: pl.DataFrame | None = None
     """strategy.beliefs: what each strategy is believed to change."""
     hands: pl.DataFrame | None = None

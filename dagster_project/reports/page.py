@@ -108,6 +108,7 @@ def render_report(content: ReportContent, *, plotly_js: Literal["shared", "inlin
         prices=_prices(content),
         outcomes=_outcomes(content),
         beliefs=_beliefs(content),
+        targeting=beliefs.targeting(content.uplift),
         messages=message_tables(content),
         trust=_trust(content),
         rules=_rules(content),

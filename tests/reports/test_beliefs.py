@@ -1,6 +1,6 @@
 import polars as pl
 
-from dagster_project.reports.beliefs import about_beliefs, belief_rows
+from dagster_project.reports.beliefs import about_beliefs, belief_rows, targeting
 from dagster_project.strategy.belief_table import BELIEFS
 
 PRIOR = ("whats_new", "email", 0.08, 0.08, 0.2, 0.3, 0, "prior")
@@ -26,3 +26,15 @@ def test_what_was_learned_is_shown_and_likely_harm_is_marked() -> None:
     assert table is not None
     assert table.rows == (("price save", "email", "+0.20", "-0.31 ± 0.05", "99.0%", "4,200", "randomised"),)
     assert table.marked == frozenset({0})
+
+
+def test_targeting_by_uplift_is_told_where_it_could_be_judged() -> None:
+    verdicts = pl.DataFrame(
+        {
+            "strategy_id": ["b", "*", "a"],
+            "verdict": ["ships", "average", "thin"],
+            "sentence": ["By uplift.", "Not.", "?"],
+        }
+    )
+    assert targeting(verdicts) == ["Not.", "By uplift."]
+    assert targeting(None) == []
