@@ -113,7 +113,7 @@ def _costs(rows: pl.DataFrame, first: pl.DataFrame) -> pl.DataFrame:
 
 
 def is_of_words() -> pl.Expr:
-    """Whether an experiment is on words alone, whose arms are all written to."""
+    """Whether an experiment is on words alone: its arms are written to, and a control is not needed."""
     return pl.col("experiment_id").str.starts_with(WORDS)
 
 

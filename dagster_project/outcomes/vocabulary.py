@@ -10,7 +10,7 @@ DAYS_BEFORE = 28  # over which arms are compared before anything was done to any
 CONTROL = "control"
 TREAT = "treat"
 EXPLORE = "explore"
-WORDS = "words."  # experiments on words have no control arm: both arms are written to
+WORDS = "words."  # experiments on words: each arm but control is written to
 
 ALL = "all"
 DIMENSIONS = ("strategy_id", "channel", "stage", "reason", "value_tier")

@@ -169,3 +169,15 @@ def test_a_ledger_stamp_of_utc_is_no_day_of_ours():
         [("u001", "own", "treat", 0.9, "a", DAY, datetime(2024, 3, 2, tzinfo=UTC))], schema=ledger.schema, orient="row"
     )
     assert assigned_rows(NO_IMPORTS, one, USERS)["assigned_on"].to_list() == [date(2024, 3, 2)]
+
+
+def test_experiments_on_words_are_no_further_trial_of_their_strategy():
+    rows = [("u001", "global_holdout", "treat"), ("u001", "words.s", "letter_a"), ("u002", "global_holdout", "control")]
+    ledger = pl.DataFrame(
+        [(user, experiment, arm, 0.5, "s", DAY) for user, experiment, arm in rows],
+        schema=NO_LEDGER.schema,
+        orient="row",
+    )
+    made = assigned_rows(NO_IMPORTS, ledger, USERS)
+    assert made["experiment_id"].unique().to_list() == ["global_holdout"]
+    assert made.height == 2

@@ -37,6 +37,7 @@ PAIRS = pl.Schema(
         "propensity": pl.Float64(),
     }
 )
+OF_WORDS = "words."
 _IS_CONTROL = pl.col("arm").str.strip_chars().str.to_lowercase().is_in(CONTROL_ARMS)
 
 
@@ -52,8 +53,10 @@ def assigned_rows(imported: pl.DataFrame, ledger: pl.DataFrame, users: pl.DataFr
     """One row (ROWS) per user and experiment, the first assignment: all later ones follow from it.
 
     `imported`: staging.assignments. `ledger`: rows of strategy.assignments, whose contacts go out the day after their
-    night. `users`: user_sk and user_id; who is in no table of users is left out.
+    night; its experiments on words compare messages of one strategy, whose users are in the experiment of all, and are
+    passed over. `users`: user_sk and user_id; who is in no table of users is left out.
     """
+    ledger = ledger.filter(~pl.col("experiment_id").str.starts_with(OF_WORDS))
     known = users.select("user_sk", "user_id").with_columns(pl.col("user_sk").cast(pl.Int64))
     of_ledger = ledger.with_columns((pl.col("as_of") + pl.duration(days=1)).alias("assigned_on"))
     of_imported = imported.with_columns(pl.col("dt").alias("assigned_on"), pl.col("user_sk").cast(pl.Int64))
