@@ -1,18 +1,22 @@
 """Addresses of a small company: who supplied one, which profile counts, and that none leaves the lake."""
 
+from collections.abc import Mapping
 from datetime import date
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import polars as pl
 import pytest
 
+from dagster_project.cohorts.decisions import DECISIONS
 from dagster_project.cohorts.ranking import COHORTS, USERS
 from dagster_project.defs.reports import shelves
 from dagster_project.exports import exports_of, night_addresses, write_lists
 from dagster_project.lake.warehouse import publish_warehouse
 from dagster_project.project import Project
+from dagster_project.strategy.assignment import HANDOVER
 
 NIGHT = date(2024, 3, 20)
 SETTINGS = """\
@@ -53,6 +57,7 @@ held,2024-01-01,DORA@secret.org,,S
 EXCLUDED = {
     "holdout": ["user_id", "experiment_id", "arm", "would_be_strategy"],
     "suppressed": ["user_id", "rule_id", "citation", "until", "explanation"],
+    "handover": list(HANDOVER),
 }
 
 
@@ -69,6 +74,8 @@ def project(tmp_path: Path) -> Project:
     )
     project.write("cohorts.contacts", filled(contacts, COHORTS), as_of=NIGHT)
     project.write("cohorts.users", filled(contacts, USERS), as_of=NIGHT)
+    project.write("cohorts.awaiting_approval", filled(contacts.clear(), COHORTS), as_of=NIGHT)
+    project.write("cohorts.decisions", filled(contacts.clear(), dict(DECISIONS)), as_of=NIGHT)
     for name, columns in EXCLUDED.items():
         users = ["held"] if name == "holdout" else []
         rows = pl.DataFrame({"user_id": users}, schema={"user_id": pl.String})
@@ -84,7 +91,7 @@ def take_in(project: Project) -> None:
     project.at("marts.users", as_of=NIGHT)
 
 
-def filled(rows: pl.DataFrame, types: dict[str, type[pl.DataType]]) -> pl.DataFrame:
+def filled(rows: pl.DataFrame, types: Mapping[str, Any]) -> pl.DataFrame:
     return rows.select(
         (pl.col(name) if name in rows.columns else pl.lit(None)).cast(dtype).alias(name)
         for name, dtype in types.items()
@@ -116,12 +123,17 @@ def test_a_night_writes_its_lists_twins_dictionary_and_destinations(project: Pro
     counts = write_lists(project, NIGHT, folder=tmp_path / "night")
     files = sorted(path.relative_to(tmp_path / "night").as_posix() for path in (tmp_path / "night").rglob("*.*"))
     assert files == [
+        "awaiting_approval.csv",
+        "awaiting_approval.parquet",
         "cohorts.csv",
         "cohorts.parquet",
         "cohorts/s__email.csv",
         "data_dictionary.csv",
+        "decisions.parquet",
         "destinations/google.csv",
         "destinations/mailer.csv",
+        "handover.csv",
+        "handover.parquet",
         "holdout.csv",
         "holdout.parquet",
         "suppressed.csv",

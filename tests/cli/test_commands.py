@@ -88,6 +88,7 @@ def test_the_demo_ends_with_where_its_files_are(demo: tuple[Path, str]) -> None:
         f"{night}/cohorts",
         f"{night}/holdout.csv",
         f"{night}/suppressed.csv",
+        f"{night}/decisions.parquet",
         f"{night}/users.parquet",
         f"{night}/metrics.json",
         f"{night}/report.html",

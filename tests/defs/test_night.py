@@ -73,10 +73,15 @@ def test_every_file_has_exactly_the_columns_of_the_contract_in_order(past: Compa
     assert past.csv(NIGHT, "holdout.csv").columns == ["user_id", "experiment_id", "arm", "would_be_strategy"]
     assert past.users(NIGHT).columns == USER_COLUMNS
     assert sorted(path.name for path in past.reports(NIGHT).iterdir()) == [
+        "awaiting_approval.csv",
+        "awaiting_approval.parquet",
         "cohorts",
         "cohorts.csv",
         "cohorts.parquet",
         "data_dictionary.csv",
+        "decisions.parquet",
+        "handover.csv",
+        "handover.parquet",
         "holdout.csv",
         "holdout.parquet",
         "manifest.json",
@@ -139,7 +144,10 @@ def test_every_churned_user_is_in_exactly_one_list(past: Company) -> None:
     listed = [user for names in lists for user in names]
 
     assert all(lists)
-    assert sorted(listed) == sorted(users.filter("is_churned")["user_id"])
+    here = users.filter(~pl.col("is_churned"), pl.col("stage").is_in(["cooling", "at_risk"]))["user_id"]
+    churned = users.filter("is_churned")["user_id"]
+    assert set(churned) <= set(listed) <= {*churned, *here}
+    assert not set(here) & set(lists[2])
     assert len(listed) == len(set(listed))
     arms = dict(users.filter(pl.col("arm").is_not_null()).group_by("arm").len().iter_rows())
     assert arms["control"] == len(lists[1])

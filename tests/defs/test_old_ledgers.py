@@ -32,7 +32,7 @@ def row(on: date) -> pl.DataFrame:
         "step": [1],
         "template_id": ["sunset_letter"],
     }
-    return pl.DataFrame(values, schema=ASSIGNMENTS)
+    return pl.concat([ASSIGNMENTS.to_frame(), pl.DataFrame(values)], how="diagonal_relaxed").cast(ASSIGNMENTS)
 
 
 def company(folder: Path) -> Project:

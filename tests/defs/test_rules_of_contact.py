@@ -9,7 +9,9 @@ from defs.worlds import NIGHT, QUIET, Company, definitions
 
 LISTS = [
     dg.AssetKey(["cohorts", "contacts"]),
+    dg.AssetKey(["cohorts", "awaiting_approval"]),
     dg.AssetKey(["cohorts", "users"]),
+    dg.AssetKey(["cohorts", "decisions"]),
     dg.AssetKey(["reports", "night_files"]),
 ]
 

@@ -10,7 +10,7 @@ from dagster_project.reports import ReportContent, render_report, write_plotly_j
 pytestmark = pytest.mark.browser
 
 FIGURES = ["stages", "migration", "churn-factor", "silence", "activity", "returns", "reliability"]
-HEADINGS = 16
+HEADINGS = 17
 
 
 @pytest.fixture(scope="module")
