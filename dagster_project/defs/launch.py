@@ -31,6 +31,9 @@ run_retries:
   enabled: true
   max_retries: 1
   retry_on_asset_or_op_failure: false
+event_log_storage:
+  module: dagster_project.event_log
+  class: KeptEventLog
 retention:
   schedule:
     purge_after_days: 90
