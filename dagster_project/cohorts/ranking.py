@@ -131,7 +131,7 @@ def rank_cohorts(
                 _why_left(),
                 _in_english("why_left"),
                 _in_english("sentence"),
-                "offer_basis",
+                _equal_offers(),
                 separator=" ",
                 ignore_nulls=True,
             ).alias("explanation"),
@@ -236,6 +236,13 @@ def _explanation(catalogue: Catalogue) -> pl.Expr:
 def _in_english(column: str) -> pl.Expr:
     """What is known in English only is left out of a sentence in another language."""
     return pl.when(pl.col("locale") == DEFAULT_LOCALE).then(pl.col(column))
+
+
+def _equal_offers() -> pl.Expr:
+    """What the row says of equal treatment; in other languages than English without the basis, which has no other."""
+    citation = pl.col("offer_basis").str.extract(r"\((\S.*)\)\.$", 1)
+    told = said("contact", "equal_offers", locale=pl.col("locale"), citation=citation)
+    return pl.when(pl.col("locale") == DEFAULT_LOCALE).then("offer_basis").otherwise(told)
 
 
 def _why_left() -> pl.Expr:

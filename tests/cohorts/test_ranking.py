@@ -155,7 +155,10 @@ def test_the_explanation_speaks_the_language_of_the_users_messages() -> None:
     )
     told = pl.DataFrame({"user_id": ["d"], "why_left": ["Probably left."]})
 
-    made = rank_cohorts(EXPORTED.head(1), users, catalogue=load_catalogue(), left_for=told)
+    basis = "No offer hangs on a prediction about the user: everybody can get the same (PIPL Art. 24(1))."
+    bound = EXPORTED.head(1).with_columns(offer_basis=pl.lit(basis))
+
+    made = rank_cohorts(bound, users, catalogue=load_catalogue(), left_for=told)
 
     assert made["locale"].item() == "zh"
     assert made["explanation"].item() == (
@@ -163,6 +166,7 @@ def test_the_explanation_speaks_the_language_of_the_users_messages() -> None:
         "通过邮件使用“价格挽留”预计提高 6.2 个百分点（依据：先验判断），扣除成本后预计带来 2.60："
         "用户自己回来的可能性低，而回来的价值高于折扣成本。"
         " 离开的原因很可能是价格或方案（把握 88%）。"
+        " 优惠不取决于对该用户的任何预测（PIPL Art. 24(1)）。"
     )
 
 
