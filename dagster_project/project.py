@@ -297,6 +297,11 @@ class Project:
             caps=(
                 Cap(rule_id="cap.day", max_messages=caps.max_touches_per_day, hours=24),
                 Cap(rule_id="cap.week", max_messages=caps.max_touches_per_week, hours=168),
+                *(
+                    Cap(rule_id="cap.channel", max_messages=most, hours=168, channels=frozenset({name}))
+                    for name, channel in settings.channels.items()
+                    if (most := channel.max_touches_per_week) is not None
+                ),
             ),
             exempt=frozenset(word.lower() for word in caps.exempt_categories),
         )

@@ -35,11 +35,13 @@ RULES: tuple[tuple[str, str], ...] = (
     ("cap.law", "capped"),
     ("cap.week", "capped"),
     ("cap.day", "capped"),
+    ("cap.channel", "capped"),
     ("cap.stage", "capped"),
     ("hours.none", "suppressed"),
     ("reach.dead", "dead"),
 )
 RULE_ORDER: tuple[str, ...] = tuple(rule_id for rule_id, _ in RULES)
+CAP_RULES: tuple[str, ...] = tuple(rule_id for rule_id in RULE_ORDER if rule_id.startswith("cap."))
 
 _KEY = ["user_sk", "channel"]
 _SCHEMA = {
@@ -270,7 +272,7 @@ def _rule(send_on: date, *, has_consents: bool) -> pl.Expr:
         "consent.basis": (severity == GRANT) & ~is_accepted,
         "consent.missing": severity.is_null() & pl.lit(has_consents) & pl.col("needs_consent"),
         "complaints.rate": pl.col("rate_citation").is_not_null(),
-        **{rule_id: pl.col("cap_rule") == rule_id for rule_id in ("cap.law", "cap.week", "cap.day")},
+        **{rule_id: pl.col("cap_rule") == rule_id for rule_id in CAP_RULES},
         "reach.dead": pl.col("is_dead"),
     }
     in_order = [rule_id for rule_id in RULE_ORDER if rule_id in conditions]
@@ -292,7 +294,7 @@ _ENDS = {
     "user.paused": "paused_until",
     "user.weekly_maximum": "own_until",
     "minors.age": "adult_on",
-    **dict.fromkeys(("cap.law", "cap.week", "cap.day"), "cap_until"),
+    **dict.fromkeys(CAP_RULES, "cap_until"),
 }
 
 

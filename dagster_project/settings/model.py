@@ -143,6 +143,14 @@ class Channel(Section):
     hourly_capacity: int | None = Field(
         None, ge=1, description="Messages in any clock hour; unset: no limit.", examples=[3000]
     )
+    max_touches_per_week: int | None = Field(
+        None,
+        ge=0,
+        le=100,
+        description="Messages per user on this channel in any 7 days, all senders, beside those of [caps]; unset: no"
+        " limit of its own.",
+        examples=[1],
+    )
     hours: ClockRange = Field("09:00-20:00", description="Hours of the user's local day in which to send, start-end.")
 
     @property

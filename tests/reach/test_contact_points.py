@@ -1,4 +1,6 @@
+from dataclasses import replace
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -7,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dagster_project.compliance.packs import shipped_law_book
+from dagster_project.project import Project
+from dagster_project.reach.caps import Cap
 from dagster_project.reach.contact_points import ContactFacts, GateRules
 from dagster_project.reach.contact_points import contact_points as gated
 
@@ -360,4 +364,35 @@ def test_endpoints_where_given_say_what_is_dead() -> None:
         (2, "email", "dead", "reach.dead", "5.1.1"),
         (2, "push", "ok", None, None),
         (1, "push", "revoked", "consent.withdrawn", None),
+    ]
+
+
+def test_a_channels_own_weekly_cap_closes_that_channel_alone(tmp_path: Path) -> None:
+    (tmp_path / "winback.toml").write_text(
+        "[sources.events]\npath = 'e.csv'\n"
+        "columns = { user_id = 'u', occurred_at = 't', event_type = 'k' }\n"
+        "[channels.email]\ncost = 0.1\n[channels.sms]\ncost = 0.2\nmax_touches_per_week = 1\n",
+        encoding="utf-8",
+    )
+    rules = Project.load(tmp_path / "winback.toml").gate_rules(date(2026, 6, 1))
+    users = pl.DataFrame({"user_sk": [1], "user_id": ["a"]})
+    sends = pl.DataFrame(
+        {"user_sk": [1], "channel": ["sms"], "sent_at": [datetime(2026, 5, 29)], "category": [None]},  # noqa: DTZ001
+        schema_overrides={"sent_at": pl.Datetime("us"), "category": pl.String},
+    )
+    made = gated(users, ContactFacts(sends=sends), rules=rules)
+    assert made.filter(pl.col("rule_id").is_not_null()).select("channel", "rule_id").rows() == [("sms", "cap.channel")]
+
+
+def test_the_cap_of_a_stage_closes_all_channels_of_its_users_until_the_window_has_passed() -> None:
+    users = pl.DataFrame({"user_sk": [1, 2], "user_id": ["a", "b"], "stage": ["lost", "dormant"]})
+    sends = pl.DataFrame(
+        {"user_sk": [1, 2], "channel": ["email"] * 2, "sent_at": [datetime(2026, 1, 30)] * 2, "category": [None] * 2},  # noqa: DTZ001
+        schema_overrides={"sent_at": pl.Datetime("us"), "category": pl.String},
+    )
+    cap = Cap(rule_id="cap.stage", max_messages=1, hours=168, stages=frozenset({"lost"}))
+    made = gated(users, ContactFacts(sends=sends), rules=replace(RULES, caps=(cap,)))
+    assert made.select("user_sk", "channel", "rule_id", "reach", "until").rows() == [
+        (1, "email", "cap.stage", "capped", date(2026, 2, 7)),
+        (1, "push", "cap.stage", "capped", date(2026, 2, 7)),
     ]
