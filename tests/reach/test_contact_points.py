@@ -393,6 +393,6 @@ def test_the_cap_of_a_stage_closes_all_channels_of_its_users_until_the_window_ha
     cap = Cap(rule_id="cap.stage", max_messages=1, hours=168, stages=frozenset({"lost"}))
     made = gated(users, ContactFacts(sends=sends), rules=replace(RULES, caps=(cap,)))
     assert made.select("user_sk", "channel", "rule_id", "reach", "until").rows() == [
-        (1, "email", "cap.stage", "capped", date(2026, 2, 7)),
-        (1, "push", "cap.stage", "capped", date(2026, 2, 7)),
+        (1, "email", "cap.stage", "capped", date(2026, 2, 6)),
+        (1, "push", "cap.stage", "capped", date(2026, 2, 6)),
     ]
