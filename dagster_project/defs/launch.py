@@ -32,7 +32,7 @@ run_retries:
   max_retries: 1
   retry_on_asset_or_op_failure: false
 event_log_storage:
-  module: dagster_project.event_log
+  module: dagster_project.defs.event_log
   class: KeptEventLog
 retention:
   schedule:

@@ -6,8 +6,8 @@ import dagster as dg
 import pytest
 from dagster._core.storage.event_log import SqliteEventLogStorage
 
+from dagster_project.defs.event_log import KeptEventLog
 from dagster_project.defs.launch import make_home
-from dagster_project.event_log import KeptEventLog
 
 
 @dg.asset(check_specs=[dg.AssetCheckSpec("sound", asset="told")])
