@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 import polars as pl
 
-from dagster_project.outcomes.vocabulary import CONTROL, EXPLORE, HORIZONS, TREAT, WORDS
+from dagster_project.outcomes.vocabulary import CONTROL, CONTROL_WORDS, EXPLORE, HORIZONS, TREAT, WORDS
 from dagster_project.reach.fatigue import exact_sum
 
 LEDGER, IMPORTED = "ledger", "imported"
@@ -47,8 +47,6 @@ ROWS = pl.Schema(
     }
 )
 """What is read of an assignment. Only user_id, experiment_id, arm and assigned_on must be there."""
-
-CONTROL_WORDS = ("control", "holdout", "hold_out", "held_out", "placebo")
 
 
 def assignment_rows(*frames: pl.DataFrame) -> pl.DataFrame:

@@ -8,6 +8,7 @@ LONGEST = HORIZONS[-1]
 DAYS_BEFORE = 28  # over which arms are compared before anything was done to anybody
 
 CONTROL = "control"
+CONTROL_WORDS = (CONTROL, "holdout", "hold_out", "held_out", "placebo", "none")  # what imported files call that arm
 TREAT = "treat"
 EXPLORE = "explore"
 WORDS = "words."  # experiments on words: each arm but control is written to

@@ -8,12 +8,13 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import polars as pl
 
+from dagster_project.outcomes.vocabulary import WORDS
 from dagster_project.strategy.catalogue import Catalogue
 from dagster_project.strategy.holdout import CONTROL, EXPLORE
 from dagster_project.strategy.rules import DecisionRules
 from dagster_project.strategy.series import CONTACTS, step_words
 
-OF_STRATEGY, OF_WORDS = "strategy.", "words."  # what the ids of the smaller experiments begin with
+OF_STRATEGY = "strategy."  # what the ids of strategies' own experiments begin with
 
 ASSIGNMENTS = pl.Schema(
     {
@@ -116,7 +117,7 @@ def _of_words(assigned: pl.DataFrame, rules: DecisionRules) -> pl.DataFrame:
         assigned.filter((pl.col("n_words") > 1) & (pl.col("arm") != "explore"))
         .filter(is_held_out | pl.col("is_contacted"))
         .with_columns(
-            pl.format(f"{OF_WORDS}{{}}", "strategy_id").alias("experiment_id"),
+            pl.format(f"{WORDS}{{}}", "strategy_id").alias("experiment_id"),
             pl.when(is_held_out).then(pl.lit("control")).otherwise("template_id").alias("arm"),
             pl.when(is_held_out)
             .then(rules.control_share)

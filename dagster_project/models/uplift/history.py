@@ -8,8 +8,9 @@ from datetime import date, timedelta
 
 import polars as pl
 
+from dagster_project.outcomes.vocabulary import CONTROL_WORDS, WORDS
+
 POOLED = "*"  # any contact at all
-CONTROL_ARMS = ("control", "holdout", "held_out", "none")
 DRAWN_ARM = "explore"  # of our ledger: its strategy was drawn, so those held out would mostly have had another
 MOST_SNAPSHOTS = 24
 LEAST_P = 0.001  # of a sample-ratio test: below, the arms were not drawn as they say. Fabijan et al. 2019
@@ -37,8 +38,7 @@ PAIRS = pl.Schema(
         "propensity": pl.Float64(),
     }
 )
-OF_WORDS = "words."
-_IS_CONTROL = pl.col("arm").str.strip_chars().str.to_lowercase().is_in(CONTROL_ARMS)
+_IS_CONTROL = pl.col("arm").str.strip_chars().str.to_lowercase().is_in(CONTROL_WORDS)
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def assigned_rows(imported: pl.DataFrame, ledger: pl.DataFrame, users: pl.DataFr
     night; its experiments on words compare messages of one strategy, whose users are in the experiment of all, and are
     passed over. `users`: user_sk and user_id; who is in no table of users is left out.
     """
-    ledger = ledger.filter(~pl.col("experiment_id").str.starts_with(OF_WORDS))
+    ledger = ledger.filter(~pl.col("experiment_id").str.starts_with(WORDS))
     known = users.select("user_sk", "user_id").with_columns(pl.col("user_sk").cast(pl.Int64))
     of_ledger = ledger.with_columns((pl.col("as_of") + pl.duration(days=1)).alias("assigned_on"))
     of_imported = imported.with_columns(pl.col("dt").alias("assigned_on"), pl.col("user_sk").cast(pl.Int64))
