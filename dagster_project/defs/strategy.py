@@ -11,7 +11,7 @@ from dagster_project.defs.frame_tables import audited, frame_asset, frame_assets
 from dagster_project.defs.metadata import check_specs
 from dagster_project.defs.proof import proof_check
 from dagster_project.defs.resources import ProjectResource, as_of_date, nights
-from dagster_project.lifecycle.tables import STAGES
+from dagster_project.lifecycle.tables import PARAMETERS, STAGES
 from dagster_project.models.contracts.tables import SCORES as CONTRACT_SCORES
 from dagster_project.models.tables import RETURN_CURVES, SCORES
 from dagster_project.models.uplift.tables import UPLIFT_SCORES
@@ -93,8 +93,13 @@ def make_decisions(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]:
 def lessons_of(project: Project, as_of: date) -> pl.DataFrame:
     """The outcomes that strategies learn from: of users whose horizon is over, by the ledger and imported campaigns."""
     entries = project.read(ENTRIES.table, as_of=as_of)
-    rows = learning_rows(entries, entries, horizon_days=project.rules(as_of).horizon_days)
+    rows = learning_rows(entries, entries, horizon_days=horizon_of(project, as_of))
     return with_base_rates(rows)
+
+
+def horizon_of(project: Project, as_of: date) -> int:
+    """The days ahead that the night's predictions look."""
+    return int(project.read(PARAMETERS.table, as_of=as_of)["horizon_days"][0])
 
 
 def known_of(project: Project, candidates: pl.DataFrame, as_of: date) -> Known:
@@ -106,7 +111,7 @@ def known_of(project: Project, candidates: pl.DataFrame, as_of: date) -> Known:
         send_hours=project.read(SEND_HOURS.table, as_of=as_of),
         attention=attention(records),
         scores=project.read(UPLIFT_SCORES.table, as_of=as_of).select(list(MODELLED)),
-        curves=ReturnCurves(curves, horizon_days=project.rules(as_of).horizon_days) if curves.height else None,
+        curves=ReturnCurves(curves, horizon_days=horizon_of(project, as_of)) if curves.height else None,
     )
 
 
@@ -205,6 +210,7 @@ def strategy() -> dg.Definitions:
             "marts.contracts",
             STAGES,
             SCORES,
+            PARAMETERS,
             RETURN_CURVES,
             CONTRACT_SCORES,
             REASONS_TABLE,

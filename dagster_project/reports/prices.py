@@ -102,7 +102,7 @@ def hands_table(hands: pl.DataFrame) -> Table | None:
         Column("effect", lambda row: row["effect"], False),
     )
     rows = tuple(tuple(column.cell(row) for column in columns) for row in hands.iter_rows(named=True))
-    return Table(caption="What people decided about strategies", columns=columns, rows=rows)
+    return Table(caption="What people and rules decided about strategies", columns=columns, rows=rows)
 
 
 def _name(resource: str) -> str:
