@@ -10,15 +10,8 @@ import polars as pl
 
 from dagster_project.strategy.catalogue import Catalogue, Strategy
 from dagster_project.strategy.lift import Floats, log_odds, rise
-from dagster_project.strategy.priors import (
-    FACETS,
-    PARTS,
-    Beliefs,
-    content_fit,
-    kind_of,
-    part_fits,
-    reason_fit,
-)
+from dagster_project.strategy.options import fits_of_parts
+from dagster_project.strategy.priors import FACETS, Beliefs
 from dagster_project.strategy.rules import DecisionRules
 
 N_DRAWS = 128
@@ -81,8 +74,7 @@ def _with_facts(options: pl.DataFrame, cases: pl.DataFrame, rules: DecisionRules
     kinds = [name for name in FACETS if name in cases.columns]
     reasons = [name for name in cases.columns if name.startswith("p_") and name != "p_return"]
     categories = [name for name in ("categories",) if name in cases.columns]
-    worth = pl.col("value_if_returned").fill_null(rules.value_if_unknown) * rules.margin_share
-    facts = cases.select("user_sk", "p_return", worth.alias("worth"), *kinds, *reasons, *categories)
+    facts = cases.select("user_sk", "p_return", rules.worth.alias("worth"), *kinds, *reasons, *categories)
     return options.join(facts, on="user_sk", how="left")
 
 
@@ -94,15 +86,12 @@ def _draws(strategy: Strategy, beliefs: Beliefs, *, seed: str, n_draws: int) -> 
 
 def _drawn_profit(rows: pl.DataFrame, strategy: Strategy, channel: str, beliefs: Beliefs, thetas: Floats) -> Floats:
     """What each option would earn by each draw: rows × draws."""
-    kept = [*PARTS, *(part for part in beliefs.joint(strategy).belief.parts if kind_of(part) in FACETS)]
-    columns = frozenset(rows.columns)
-    content = content_fit(strategy.content, categories="categories") if "categories" in columns else pl.lit(0.0)
-    reason = reason_fit(beliefs.priors.reason_fits(strategy.id), columns=columns)
-    fits = [one.name.prefix("fit.") for one in part_fits(kept, content=content, reason=reason, columns=columns)]
+    kept = beliefs.parts_by_kind(strategy)
+    fits = [one.name.prefix("fit.") for one in fits_of_parts(strategy, beliefs, columns=rows.columns)]
     parts = rows.select(*(pl.lit(0).alias("row"), *fits)).drop("row").to_numpy()
     loadings = beliefs.loadings(strategy, channel=channel, kept=kept)
     lifts = parts @ (loadings @ thetas.T)
-    rises = rise(log_odds(rows["p_return"].to_numpy())[:, None], lifts)
+    rises = rise(log_odds(rows["p_return"].to_numpy())[:, None], lifts) * rows["attention"].to_numpy()[:, None]
     redeemed = strategy.offer.cost * strategy.offer.redeem_share
     fixed = (rows["expected_cost"] + rows["expected_harm"] - redeemed * rows["uplift"]).to_numpy()
     return np.asarray(rises * (rows["worth"].to_numpy()[:, None] - redeemed) - fixed[:, None])

@@ -1,5 +1,6 @@
 """What each strategy would earn with each user on each channel: every option priced, none chosen."""
 
+from collections.abc import Sequence
 from datetime import date
 from statistics import NormalDist
 
@@ -12,12 +13,9 @@ from dagster_project.strategy.eligibility import fits, open_channels
 from dagster_project.strategy.lift import HIGH, Floats, LiftBelief, uplift
 from dagster_project.strategy.priors import (
     CONTENT,
-    FACETS,
-    PARTS,
     REASON,
     Beliefs,
     content_fit,
-    kind_of,
     part_fits,
     reason_fit,
 )
@@ -115,7 +113,7 @@ def _priced(
         "p_return",
         "law",
         pl.col("^rule[.].*$"),
-        *_fits_of_parts(considered, strategy, rules.beliefs),
+        *(one.name.prefix(_FIT) for one in fits_of_parts(strategy, rules.beliefs, columns=considered.columns)),
         *_stakes(considered, strategy, rules),
     )
     made, told = [pl.DataFrame(schema=_SCHEMA)], scores.filter(pl.col("strategy_id") == strategy.id)
@@ -131,23 +129,24 @@ def _priced(
     return pl.concat(made)
 
 
-def _fits_of_parts(cases: pl.DataFrame, strategy: Strategy, beliefs: Beliefs) -> list[pl.Expr]:
-    """How far each part of the belief on the strategy counts for each user; the same on all of its channels."""
-    columns = frozenset(cases.columns)
-    content = content_fit(strategy.content, categories="categories") if "categories" in columns else pl.lit(0.0)
-    reason = reason_fit(beliefs.priors.reason_fits(strategy.id), columns=columns)
-    kept = [*PARTS, *(part for part in beliefs.joint(strategy).belief.parts if kind_of(part) in FACETS)]
-    fits_of = part_fits(kept, content=content, reason=reason, columns=columns)
-    return [one.cast(pl.Float64).name.prefix(_FIT) for one in fits_of]
+def fits_of_parts(strategy: Strategy, beliefs: Beliefs, *, columns: Sequence[str]) -> list[pl.Expr]:
+    """How far each part of the belief on the strategy counts for each user, by the parts' names.
+
+    PARTS, then the deviations of kinds of users: what `Beliefs.of` with `by_kind` has on each channel, in its order.
+    `columns`: those at hand.
+    """
+    known = frozenset(columns)
+    content = content_fit(strategy.content, categories="categories") if "categories" in known else pl.lit(0.0)
+    reason = reason_fit(beliefs.priors.reason_fits(strategy.id), columns=known)
+    return part_fits(beliefs.parts_by_kind(strategy), content=content, reason=reason, columns=known)
 
 
 def _stakes(cases: pl.DataFrame, strategy: Strategy, rules: DecisionRules) -> list[pl.Expr]:
     """What a return is worth, and the chance that the messages of the dose cost us the way to the user."""
-    value = pl.col("value_if_returned").fill_null(rules.value_if_unknown) * rules.margin_share
     known = pl.col("fatigue_probability") if "fatigue_probability" in cases.columns else pl.lit(None, dtype=pl.Float64)
     spared = 1 - known.fill_null(rules.harm_if_unknown).clip(0, 1)
     touches = _touches(strategy.dose.max_touches, is_known="n_gaps" in cases.columns)
-    return [value.alias("worth"), touches.alias("max_touches"), (1 - spared.pow(touches)).alias("harm")]
+    return [rules.worth.alias("worth"), touches.alias("max_touches"), (1 - spared.pow(touches)).alias("harm")]
 
 
 def _touches(dose: int, *, is_known: bool) -> pl.Expr:

@@ -177,9 +177,12 @@ class Beliefs:
         deviations of kinds of users, whose fits `part_fits` tells; without, the first is that of a user of average
         kind.
         """
-        joint = self.joint(strategy)
-        kept = [*PARTS, *(name for name in joint.belief.parts if by_kind and kind_of(name) in FACETS)]
+        joint, kept = self.joint(strategy), self.parts_by_kind(strategy) if by_kind else list(PARTS)
         return joint.belief.along(self.loadings(strategy, channel=channel, kept=kept), kept)
+
+    def parts_by_kind(self, strategy: Strategy) -> list[str]:
+        """PARTS, then the deviations of kinds of users that outcomes tell of."""
+        return [*PARTS, *(name for name in self.joint(strategy).belief.parts if kind_of(name) in FACETS)]
 
     def joint(self, strategy: Strategy) -> Taught:
         """The belief on one strategy on all its channels at once: PARTS, then deviations, channels first."""

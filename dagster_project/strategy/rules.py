@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 
+import polars as pl
+
 from dagster_project.compliance.hours import Hours, Window
 from dagster_project.compliance.law import Law
 from dagster_project.compliance.packs import LawBook
@@ -80,6 +82,11 @@ class DecisionRules:
     equal_offers_for_all: bool = False
     early_warning_share: float = 0.2
     closed_content: Mapping[tuple[str, str], frozenset[str]] = field(default_factory=dict)
+
+    @property
+    def worth(self) -> pl.Expr:
+        """The profit of a user's return, from `value_if_returned`."""
+        return pl.col("value_if_returned").fill_null(self.value_if_unknown) * self.margin_share
 
     def ready_at(self, as_of: date) -> datetime:
         """When the lists of the night `as_of` are out, on the business's clock.

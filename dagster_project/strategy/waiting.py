@@ -51,7 +51,7 @@ def waits(
         "user_sk",
         "p_return",
         pl.col("uplift_cautious").alias("uplift"),
-        (pl.col("value_if_returned").fill_null(rules.value_if_unknown) * rules.margin_share).alias("value"),
+        rules.worth.alias("value"),
         (cost + pl.col("expected_harm")).alias("contact_cost"),
         of_offer.alias("return_cost"),
         pl.min_horizontal(longest - pl.col("days_silent"), DAYS[-1] - since).clip(0).alias("window_days"),

@@ -141,3 +141,20 @@ def test_rounding_leaves_nobody_without_an_option() -> None:
 def test_nobody_explores_where_nobody_has_an_option(priced: Priced, catalogue: Catalogue, rules: DecisionRules) -> None:
     options, cases = priced
     assert explore_chances(options.clear(), cases, catalogue=catalogue, rules=rules, seed="s").is_empty()
+
+
+def test_an_option_on_a_channel_that_is_not_heeded_is_drawn_less_often(
+    priced: Priced, catalogue: Catalogue, rules: DecisionRules
+) -> None:
+    _, cases = priced
+    sure = _sure(rules, catalogue, {"whats_new": 0.5})
+    heed = cases.select("user_sk", pl.lit("email").alias("channel"), pl.lit(0.25).alias("attention"))
+
+    def chance(attention: pl.DataFrame | None) -> float:
+        options = price_options(cases, catalogue=catalogue, rules=sure, as_of=AS_OF, attention=attention)
+        found = explore_chances(options, cases, catalogue=catalogue, rules=sure, seed="s")
+        on_email = found.filter(pl.col("strategy_id") == "whats_new", pl.col("channel") == "email")
+        return float(on_email["chance"].sum())
+
+    # Without heed both channels of the surely best strategy are equally good; with it the other one is.
+    assert chance(heed) < 0.5 * chance(None)
