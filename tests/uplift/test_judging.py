@@ -9,6 +9,7 @@ from dagster_project.models.uplift.wording import outcome_to_learn, verdict_sent
 from uplift.simulated import simulated_trial
 
 N_NULL_SEEDS = 40
+T = next(one for one in CANDIDATES if one.name == "t")
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def test_scores_are_calibrated_effects_with_an_interval_that_holds_most_of_them(
     found, low, high = judged.scorer.effects(fresh.x)
     assert found.mean() == pytest.approx(effect.mean(), abs=0.02)
     assert np.polyfit(found, effect, 1)[0] == pytest.approx(1.0, abs=0.2)
-    assert 0.6 < ((low <= effect) & (effect <= high)).mean() < 0.99
+    assert 0.65 < ((low <= effect) & (effect <= high)).mean() < 0.99
 
 
 def test_sleeping_dogs_are_established_where_contact_keeps_many_away(strong):
@@ -52,7 +53,7 @@ def test_an_effect_that_is_the_same_for_all_is_not_targeted_in_19_of_20_logs(mon
     decisions = []
     for seed in range(N_NULL_SEEDS):
         trial, _ = simulated_trial(1_500, seed=100 + seed, slope=0.0, mean=0.05)
-        decisions.append(judge(trial, seed=seed, learners=(S, CANDIDATES[3])).decision)
+        decisions.append(judge(trial, seed=seed, learners=(S, T)).decision)
     assert decisions.count("average") >= 0.95 * N_NULL_SEEDS
 
 

@@ -4,7 +4,7 @@ import pytest
 from dagster_project.models.uplift.calibration import best_line
 from dagster_project.models.uplift.gains import ranked_value
 from dagster_project.models.uplift.learners import CANDIDATES, DR, LEARNERS
-from dagster_project.models.uplift.nuisances import cross_fitted, pseudo_effects
+from dagster_project.models.uplift.nuisances import Design, cross_fitted, pseudo_effects
 from uplift.simulated import simulated_trial
 
 
@@ -51,7 +51,7 @@ def test_unknown_values_and_an_amount_as_outcome_are_taken():
 
 def test_doubly_robust_effects_are_unbiased_where_chances_follow_the_outcome():
     trial, effect = simulated_trial(40_000, seed=6, slope=0.1, by_row=True)
-    found = pseudo_effects(trial, cross_fitted(trial, seed=0))
+    found = pseudo_effects(trial, cross_fitted(trial, Design.of(trial.x)[1], seed=0))
     assert found.mean() == pytest.approx(effect.mean(), abs=0.012)
     high = trial.x[:, 2] > 0.5
     assert found[high].mean() == pytest.approx(effect[high].mean(), abs=0.025)

@@ -71,8 +71,8 @@ def arm_outcomes(trial: ArmedTrial, *, seed: int, n_folds: int = N_FOLDS) -> Flo
     found = np.empty((len(trial.arm), len(trial.costs)))
     for k in range(n_folds):
         learn, mine = fold != k, fold == k
-        design = Design.of(trial.x[learn])
-        rows, asked = design.rows(trial.x[learn]), design.rows(trial.x[mine])
+        design, rows = Design.of(trial.x[learn])
+        asked = design.rows(trial.x[mine])
         for arm in range(len(trial.costs)):
             of_arm = trial.arm[learn] == arm
             expected = outcome_regression(rows[of_arm], trial.outcome[learn][of_arm])(asked)
