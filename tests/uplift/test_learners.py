@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -44,7 +46,7 @@ def test_unknown_values_and_an_amount_as_outcome_are_taken():
     x = trial.x.copy()
     x[::7, 0] = np.nan
     x[:, 4] = np.nan
-    amounts = type(trial)(x, trial.is_treated, trial.outcome * 20.0, trial.propensity, trial.person)
+    amounts = replace(trial, x=x, outcome=trial.outcome * 20.0)
     for learner in CANDIDATES:
         assert np.corrcoef(learner.fit(amounts, 0)(x), effect)[0, 1] > 0.4, learner.name
 

@@ -20,7 +20,8 @@ from dagster_project.models.uplift.calibration import (
     out_of_fold_effects,
     sleeping_dogs,
 )
-from dagster_project.models.uplift.gains import Figure, Gains, Repeat, measured_gains, quantile_of_normal
+from dagster_project.models.uplift.figures import Figure, quantile_of_normal
+from dagster_project.models.uplift.gains import Gains, Repeat, measured_gains
 from dagster_project.models.uplift.learners import CANDIDATES, DR, RANKINGS, Learner, S, Score, fit_p_return
 from dagster_project.models.uplift.metrics import PER
 from dagster_project.models.uplift.nuisances import fitted_nuisances, pseudo_effects
@@ -177,7 +178,7 @@ def _doubt(seen: OutOfFold, trial: Trial, *, chosen: str, others: list[str]) -> 
 
     def effects(name: str) -> Floats:
         score = seen.score(name)
-        return best_line(score, seen.effects, person=trial.person).effect(score)
+        return best_line(score, seen.effects, person=trial.person, fade=trial.fade).effect(score)
 
     ours = effects(chosen)
     return float(np.sqrt(np.median([np.mean((effects(name) - ours) ** 2) for name in others]))) if others else 0.0
@@ -186,20 +187,20 @@ def _doubt(seen: OutOfFold, trial: Trial, *, chosen: str, others: list[str]) -> 
 def _found(
     trial: Trial, seen: OutOfFold, gains: Gains, *, chosen: str, confidence: float, seed: int
 ) -> tuple[Findings, Line]:
-    score, effects = seen.score(chosen), seen.effects
+    score, effects, person, fade = seen.score(chosen), seen.effects, trial.person, trial.fade
     fold = deal_folds(trial, n_folds=N_FOLDS, seed=seed)
-    predicted = out_of_fold_effects(score, effects, fold=fold, person=trial.person)
-    line = best_line(score, effects, person=trial.person)
+    predicted = out_of_fold_effects(score, effects, fold=fold, person=person, fade=fade)
+    line = best_line(score, effects, person=person, fade=fade)
     findings = Findings(
         learner=chosen,
         out_of_fold=seen,
         gains=gains,
-        average=mean_effect(effects, trial.person, confidence=CONFIDENCE),
+        average=mean_effect(effects, person, confidence=CONFIDENCE, fade=fade),
         gain=gains.beyond(chosen, EVERYONE, confidence=confidence),
         gain_over_p_return=gains.beyond(chosen, P_RETURN, confidence=confidence),
         slope=line.slope_figure(confidence=CONFIDENCE),
-        policy=_per_thousand(mean_effect(effects * (predicted > 0), trial.person, confidence=CONFIDENCE)),
-        best_fixed=PER * max(0.0, float(effects.mean())),
+        policy=_per_thousand(mean_effect(effects * (predicted > 0), person, confidence=CONFIDENCE, fade=fade)),
+        best_fixed=PER * max(0.0, float(np.average(effects, weights=fade))),
         dogs=sleeping_dogs(predicted, effects, trial, confidence=CONFIDENCE),
     )
     return findings, line
