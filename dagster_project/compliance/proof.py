@@ -22,7 +22,7 @@ _EVERY_CHANNEL = {"all", "any", "*"}
 # How providers of text messages say that the user answered STOP, or stands on their list of those who did.
 _STOP_CHANNELS = {"sms", "text", "text_message", "mms", "twilio"}
 _STOP = re.compile(
-    r"(?<![\w.-])21610(?![\w.])|isv\.customer_refused|failedoperation\.phonenumberinblacklist|mx:0012", re.I
+    r"(?<![\w.-])21610(?!\w|\.\d)|isv\.customer_refused|failedoperation\.phonenumberinblacklist|mx:0012", re.I
 )
 
 

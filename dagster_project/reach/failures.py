@@ -39,9 +39,10 @@ OPTIONAL_KEYS = frozenset({"text", "lasts"})
 
 _ENHANCED = re.compile(r"(?<![\d.])([45])\.(\d{1,3})\.(\d{1,3})(?!\d|\.\d)")
 _BASIC = re.compile(r"(?<![\w.@-])([45]\d\d)(?![\w@]|[.]\d)")
-_NUMBER = re.compile(r"(?<![\w.-])-?\d+(?![\w.])")
+_NUMBER = re.compile(r"(?<![\w.-])-?\d+(?!\w|\.\d)")
 _HEXADECIMAL = re.compile(r"(?<!\w)0x0*([0-9a-f]+)(?!\w)")
 _RECEIPT_ERROR = re.compile(r"\berr(?:or)?[:=]\s*0*(\d+)(?!\w)")
+_ADDRESS = re.compile(r"\S+@\S+")
 _MORE_THAN_A_REPLY = re.compile(r"[^\W\d_]")
 _RECEIPT_TEXT = re.compile(r"\btext:.*$", re.DOTALL)
 PRIVATE = r"(?i)\S+@\S+|\b[0-9a-f-]*\d[0-9a-f-]{8,}\b"
@@ -80,9 +81,9 @@ class Said:
 
     @property
     def reply(self) -> str | None:
-        """The reply code, where nothing is said beside it but `smtp`; None otherwise."""
-        is_alone = self.enhanced is None and not _MORE_THAN_A_REPLY.search(self.text.replace("smtp", ""))
-        return self.basic if is_alone else None
+        """The reply code, where nothing is said beside it but `smtp` and an address; None otherwise."""
+        rest = _ADDRESS.sub("", self.text).replace("smtp", "")
+        return self.basic if self.enhanced is None and not _MORE_THAN_A_REPLY.search(rest) else None
 
     @property
     def status_digit(self) -> str | None:

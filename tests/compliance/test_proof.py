@@ -113,6 +113,7 @@ def test_a_stop_told_to_the_provider_stands_until_a_later_grant() -> None:
 
     assert broken("21610", 1) == ["consent.revoked_at_provider"]
     assert broken('{"status":400,"code":21610}', 2) == ["consent.revoked_at_provider"]
+    assert broken("error 21610.", 2) == ["consent.revoked_at_provider"]
     assert broken("isv.CUSTOMER_REFUSED", 2) == ["consent.revoked_at_provider"]
     assert broken("21610", 2, channel="all", changed_at=datetime(2026, 1, 3)) == []  # noqa: DTZ001
     assert broken("21610", 2, refused="mms") == []

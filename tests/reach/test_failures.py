@@ -97,6 +97,8 @@ CASES = {
         550 5.0.0 Requested action not taken: mailbox unavailable | endpoint_dead | permanent
         553 sorry, that domain is not in my list         | unknown        | not told
         550 [1.2.3.4]                                    | endpoint_dead  | permanent
+        550 <a@b.org>                                    | endpoint_dead  | permanent
+        554 5.4.14 Hop count exceeded - possible mail loop | server_fault | permanent
         550 Requested action not taken: mailbox unavailable | endpoint_dead | permanent
         450 Requested mail action not taken: mailbox unavailable | user_side | transient
         550 Unrouteable address                          | endpoint_dead  | permanent
@@ -201,6 +203,8 @@ CASES = {
         isv.BUSINESS_LIMIT_CONTROL                       | quota              | transient
         {"status":400,"code":21610}                      | permission_revoked | permanent
         HTTP 400 error 21610                             | permission_revoked | permanent
+        Refused with error 21610.                        | permission_revoked | permanent
+        21610.5                                          | unknown            | not told
         {"code":30007,"status":400,"more_info":"https://www.twilio.com/docs/errors/30007"} | blocked | permanent
         21612                                            | server_fault       | permanent
         30023                                            | quota              | transient
