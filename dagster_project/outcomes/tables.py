@@ -134,7 +134,8 @@ grain: experiment_id, arm, dimension, value, horizon_days
 tests:
   not_null experiment_id, arm, dimension, value, horizon_days, n_treated, n_control, cost, basis;
   unique experiment_id, arm, dimension, value, horizon_days; incremental_returns_low <= incremental_returns_high;
-  incremental_profit_low <= incremental_profit_high; cost_per_return_low <= cost_per_return_high
+  incremental_profit_low <= incremental_profit_high; cost_per_return_low <= cost_per_return_high;
+  win_back_share_low <= win_back_share_high; control_return_share_low <= control_return_share_high
 columns:
   experiment_id: the experiment
   arm: read
@@ -144,7 +145,11 @@ columns:
   n_treated (users): whose days are over
   n_control (users): of the baseline
   win_back_share (0 to 1): of the treated who came back, caused or not
+  win_back_share_low (0 to 1): of its plain 95 % interval, by Wilson
+  win_back_share_high (0 to 1): upper end
   control_return_share (0 to 1): of the held out who came back
+  control_return_share_low (0 to 1): of its plain 95 % interval, by Wilson
+  control_return_share_high (0 to 1): upper end
   incremental_returns (returns): of the treated beyond what as many held out would have done
   incremental_returns_low (returns): of the 95 % interval that is sound however often one looks
   incremental_returns_high (returns): upper end
