@@ -10,6 +10,7 @@ from dagster_project.defs.frame_tables import frame_assets
 from dagster_project.lifecycle.tables import PARAMETERS, STAGES
 from dagster_project.outcomes.balance import arm_balance
 from dagster_project.outcomes.counting import OUTCOMES, count_outcomes
+from dagster_project.outcomes.decided import DECIDED, decisions_of, with_decided_on
 from dagster_project.outcomes.entries import (
     IMPORTED,
     LEDGER,
@@ -47,7 +48,7 @@ def make_outcomes(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]:
     is_broken = pl.col("experiment_id").is_in(broken.implode())
     return {
         ENTRIES.table: entries.with_columns((~is_broken).alias("is_randomised")),
-        EXPERIMENTS.table: found.experiments,
+        EXPERIMENTS.table: with_decided_on(found.experiments, decisions_before(project, as_of), as_of=as_of),
         BALANCE.table: arm_balance(entries),
         READOUTS.table: found.readouts,
         MONEY.table: found.money,
@@ -146,6 +147,15 @@ def experiment_facts(experiments: pl.DataFrame) -> dict[str, object]:
 def p_text(p: float | None) -> str:
     """A p as a reader sees it."""
     return "not known" if p is None else ("< .001" if p < 0.001 else f"{p:.3f}")
+
+
+def decisions_before(project: Project, as_of: date) -> pl.DataFrame:
+    """What the newest night before this one said of each experiment, and since when."""
+    nights = [key for key in project.lake.index(EXPERIMENTS.table) if key < as_of.isoformat()]
+    if not nights:
+        return DECIDED.to_frame()
+    newest = date.fromisoformat(max(nights))
+    return decisions_of(project.read(EXPERIMENTS.table, as_of=newest), night=newest)
 
 
 @dg.definitions

@@ -60,7 +60,7 @@ EXPERIMENTS = table_doc(
 One row per experiment: whether chance made its arms, what it shows, and what to make of it.
 
 grain: experiment_id
-tests: not_null experiment_id, origin, n_users, decision, explanation; unique experiment_id; low <= high
+tests: not_null experiment_id, origin, n_users, decision, explanation, decided_on; unique experiment_id; low <= high
 columns:
   experiment_id: the experiment
   origin: ledger or imported
@@ -81,6 +81,9 @@ columns:
   decision: works, works at a price, harms, no effect shown, cannot tell yet, too early or broken
   faults: why it is broken
   explanation: all of it in plain words
+  decided_on (date): night since which the decision stands; the first that read the experiment, if it never changed
+
+`decided_on` is carried on from the newest earlier night. A night of a version that did not keep it counts as the one.
 """,
 )
 

@@ -84,6 +84,24 @@ def test_a_broken_experiment_of_the_ledger_is_named_and_the_others_are_read(copi
     assert "strategy.sunset: broken" in facts
 
 
+def test_a_decision_keeps_the_night_on_which_it_changed_however_often_a_night_is_run(copied: Company) -> None:
+    project, first, last = copied.project, NIGHT - timedelta(days=9), NIGHT - timedelta(days=1)
+    told = project.read("outcomes.experiments", as_of=NIGHT)
+    assert told["decided_on"].to_list() == [NIGHT]
+
+    project.write("outcomes.experiments", told.with_columns(pl.lit(first).alias("decided_on")), as_of=last)
+    assert make_outcomes(project, NIGHT)["outcomes.experiments"]["decided_on"].to_list() == [first]
+    project.write("outcomes.experiments", told, as_of=NIGHT + timedelta(days=1))  # a later night changes nothing
+    assert make_outcomes(project, NIGHT)["outcomes.experiments"]["decided_on"].to_list() == [first]
+
+    turned = told.with_columns(pl.lit(first).alias("decided_on"), pl.lit("broken").alias("decision"))
+    project.write("outcomes.experiments", turned, as_of=last)
+    assert make_outcomes(project, NIGHT)["outcomes.experiments"]["decided_on"].to_list() == [NIGHT]
+
+    project.write("outcomes.experiments", told.drop("decided_on"), as_of=last)  # of a version that kept none
+    assert make_outcomes(project, NIGHT)["outcomes.experiments"]["decided_on"].to_list() == [last]
+
+
 def test_a_night_sees_no_ledger_of_its_own_or_later(copied: Company) -> None:
     project = copied.project
     users = project.read("marts.users", as_of=NIGHT).select("user_sk", "user_id")
