@@ -27,6 +27,9 @@ from dagster_project.outcomes.verdicts import BROKEN
 from dagster_project.outcomes.vocabulary import EXPLORE
 from dagster_project.project import Project
 from dagster_project.reach.fatigue import WITHDRAWN
+from dagster_project.reports.experiment_pages import OutcomeContent
+from dagster_project.reports.markdown import page_markdown
+from dagster_project.reports.outcomes import about_pages, pages
 
 POWER_NIGHTS = 28
 OUTCOME_ATTRIBUTE = "outcome_at"  # of imported assignments: when the file itself says that the outcome came
@@ -132,21 +135,20 @@ def power_of_night(project: Project, entries: pl.DataFrame, as_of: date, *, hori
     )
 
 
-def experiment_facts(experiments: pl.DataFrame) -> dict[str, object]:
-    """A page per experiment in short: what it is, and what it says."""
-    return {
-        f"{row['experiment_id']}: {row['decision']}": dg.MetadataValue.md(
-            f"{row['explanation']}\n\n| arms | entered | sample ratio p | decision by |\n|---|---|---|---|\n"
-            f"| {row['arms']} | {row['started_on']} to {row['newest_on']} | {p_text(row['sample_ratio_p'])} "
-            f"| {row['decision_days']} days |"
-        )
-        for row in experiments.iter_rows(named=True)
-    }
-
-
-def p_text(p: float | None) -> str:
-    """A p as a reader sees it."""
-    return "not known" if p is None else ("< .001" if p < 0.001 else f"{p:.3f}")
+def experiment_facts(project: Project, as_of: date, made: Mapping[str, pl.DataFrame]) -> dict[str, object]:
+    """A page per experiment, as the report has it, by the name of the experiment."""
+    content = OutcomeContent(
+        experiments=made[EXPERIMENTS.table],
+        balance=made[BALANCE.table],
+        readouts=made[READOUTS.table],
+        money=made[MONEY.table],
+        second_life=made[SECOND_LIFE.table],
+        power=made[POWER.table],
+    )
+    shown = pages(content, as_of=as_of, currency=project.settings.currency)
+    left_out = about_pages(len(shown), content.experiments.height)
+    told = {f"experiment {page.experiment_id}": dg.MetadataValue.md(page_markdown(page)) for page in shown}
+    return told | ({"experiments without a page": left_out} if left_out else {})
 
 
 def decisions_before(project: Project, as_of: date) -> pl.DataFrame:
@@ -173,6 +175,6 @@ def outcomes() -> dg.Definitions:
             STAGES,
             PARAMETERS,
         ],
-        facts={EXPERIMENTS.table: experiment_facts},
+        facts_of_all={EXPERIMENTS.table: experiment_facts},
     )
     return dg.Definitions(assets=[made])
