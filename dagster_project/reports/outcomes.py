@@ -84,7 +84,8 @@ def about_experiments(outcomes: OutcomeContent) -> str:
     found = outcomes.experiments
     counts = found.group_by("decision").len().sort("len", "decision", descending=[True, False])
     told = ", ".join(f"{n} {decision}" for decision, n in counts.iter_rows())
-    return f"{fmt.counted(found.height, 'experiment')} can be read on this night: {told}."
+    more = f" The {LESSONS} newest conclusions stand here, all in the table below." if found.height > LESSONS else ""
+    return f"{fmt.counted(found.height, 'experiment')} can be read on this night: {told}.{more}"
 
 
 def about_pages(n_shown: int, n_all: int) -> str | None:

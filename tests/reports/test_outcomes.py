@@ -147,6 +147,7 @@ def test_of_hundreds_only_what_runs_or_was_decided_of_late_has_a_page_and_all_ar
     assert table is not None
     assert [len(table.rows), len([link for link in table.links if link])] == [300, 2]
     assert len(learned(told, as_of=NIGHT)) == LESSONS
+    assert about_experiments(told).endswith(" The 40 newest conclusions stand here, all in the table below.")
     shown = page_of(told)
     assert "2 of 300 have a page: those that took users or were decided within the last 28 days" in shown
     assert len(shown) < 400_000
