@@ -10,6 +10,7 @@ from dagster_project.defs.frame_tables import frame_assets
 from dagster_project.lifecycle.tables import PARAMETERS, STAGES
 from dagster_project.outcomes.balance import arm_balance
 from dagster_project.outcomes.counting import OUTCOMES, count_outcomes
+from dagster_project.outcomes.decided import DECIDED, decisions_of, with_decided_on
 from dagster_project.outcomes.entries import (
     IMPORTED,
     LEDGER,
@@ -26,6 +27,9 @@ from dagster_project.outcomes.verdicts import BROKEN
 from dagster_project.outcomes.vocabulary import EXPLORE
 from dagster_project.project import Project
 from dagster_project.reach.consents import WITHDRAWN
+from dagster_project.reports.experiment_pages import OutcomeContent
+from dagster_project.reports.markdown import page_markdown
+from dagster_project.reports.outcomes import about_pages, pages
 
 POWER_NIGHTS = 28
 OUTCOME_ATTRIBUTE = "outcome_at"  # of imported assignments: when the file itself says that the outcome came
@@ -47,7 +51,7 @@ def make_outcomes(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]:
     is_broken = pl.col("experiment_id").is_in(broken.implode())
     return {
         ENTRIES.table: entries.with_columns((~is_broken).alias("is_randomised")),
-        EXPERIMENTS.table: found.experiments,
+        EXPERIMENTS.table: with_decided_on(found.experiments, decisions_before(project, as_of), as_of=as_of),
         BALANCE.table: arm_balance(entries),
         READOUTS.table: found.readouts,
         MONEY.table: found.money,
@@ -131,21 +135,29 @@ def power_of_night(project: Project, entries: pl.DataFrame, as_of: date, *, hori
     )
 
 
-def experiment_facts(experiments: pl.DataFrame) -> dict[str, object]:
-    """A page per experiment in short: what it is, and what it says."""
-    return {
-        f"{row['experiment_id']}: {row['decision']}": dg.MetadataValue.md(
-            f"{row['explanation']}\n\n| arms | entered | sample ratio p | decision by |\n|---|---|---|---|\n"
-            f"| {row['arms']} | {row['started_on']} to {row['newest_on']} | {p_text(row['sample_ratio_p'])} "
-            f"| {row['decision_days']} days |"
-        )
-        for row in experiments.iter_rows(named=True)
-    }
+def experiment_facts(project: Project, as_of: date, made: Mapping[str, pl.DataFrame]) -> dict[str, object]:
+    """A page per experiment, as the report has it, by the name of the experiment."""
+    content = OutcomeContent(
+        experiments=made[EXPERIMENTS.table],
+        balance=made[BALANCE.table],
+        readouts=made[READOUTS.table],
+        money=made[MONEY.table],
+        second_life=made[SECOND_LIFE.table],
+        power=made[POWER.table],
+    )
+    shown = pages(content, as_of=as_of, currency=project.settings.currency)
+    left_out = about_pages(len(shown), content.experiments.height)
+    told = {f"experiment {page.experiment_id}": dg.MetadataValue.md(page_markdown(page)) for page in shown}
+    return told | ({"experiments without a page": left_out} if left_out else {})
 
 
-def p_text(p: float | None) -> str:
-    """A p as a reader sees it."""
-    return "not known" if p is None else ("< .001" if p < 0.001 else f"{p:.3f}")
+def decisions_before(project: Project, as_of: date) -> pl.DataFrame:
+    """What the newest night before this one said of each experiment, and since when."""
+    nights = [key for key in project.lake.index(EXPERIMENTS.table) if key < as_of.isoformat()]
+    if not nights:
+        return DECIDED.to_frame()
+    newest = date.fromisoformat(max(nights))
+    return decisions_of(project.read(EXPERIMENTS.table, as_of=newest), night=newest)
 
 
 @dg.definitions
@@ -163,6 +175,6 @@ def outcomes() -> dg.Definitions:
             STAGES,
             PARAMETERS,
         ],
-        facts={EXPERIMENTS.table: experiment_facts},
+        facts_of_all={EXPERIMENTS.table: experiment_facts},
     )
     return dg.Definitions(assets=[made])

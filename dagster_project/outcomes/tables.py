@@ -60,7 +60,7 @@ EXPERIMENTS = table_doc(
 One row per experiment: whether chance made its arms, what it shows, and what to make of it.
 
 grain: experiment_id
-tests: not_null experiment_id, origin, n_users, decision, explanation; unique experiment_id; low <= high
+tests: not_null experiment_id, origin, n_users, decision, explanation, decided_on; unique experiment_id; low <= high
 columns:
   experiment_id: the experiment
   origin: ledger or imported
@@ -81,6 +81,9 @@ columns:
   decision: works, works at a price, harms, no effect shown, cannot tell yet, too early or broken
   faults: why it is broken
   explanation: all of it in plain words
+  decided_on (date): night since which the decision stands; the first that read the experiment, if it never changed
+
+`decided_on` is carried on from the newest earlier night. A night of a version that did not keep it counts as the one.
 """,
 )
 
@@ -134,7 +137,8 @@ grain: experiment_id, arm, dimension, value, horizon_days
 tests:
   not_null experiment_id, arm, dimension, value, horizon_days, n_treated, n_control, cost, basis;
   unique experiment_id, arm, dimension, value, horizon_days; incremental_returns_low <= incremental_returns_high;
-  incremental_profit_low <= incremental_profit_high; cost_per_return_low <= cost_per_return_high
+  incremental_profit_low <= incremental_profit_high; cost_per_return_low <= cost_per_return_high;
+  win_back_share_low <= win_back_share_high; control_return_share_low <= control_return_share_high
 columns:
   experiment_id: the experiment
   arm: read
@@ -144,7 +148,11 @@ columns:
   n_treated (users): whose days are over
   n_control (users): of the baseline
   win_back_share (0 to 1): of the treated who came back, caused or not
+  win_back_share_low (0 to 1): of its plain 95 % interval, by Wilson
+  win_back_share_high (0 to 1): upper end
   control_return_share (0 to 1): of the held out who came back
+  control_return_share_low (0 to 1): of its plain 95 % interval, by Wilson
+  control_return_share_high (0 to 1): upper end
   incremental_returns (returns): of the treated beyond what as many held out would have done
   incremental_returns_low (returns): of the 95 % interval that is sound however often one looks
   incremental_returns_high (returns): upper end

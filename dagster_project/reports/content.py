@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from dagster_project.reports.compliance import RuleFigures
-    from dagster_project.reports.outcomes import OutcomeContent
+    from dagster_project.reports.experiment_pages import OutcomeContent
     from dagster_project.reports.trust import TrustContent
 
 

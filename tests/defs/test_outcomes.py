@@ -7,6 +7,7 @@ import polars as pl
 
 from dagster_project.defs.outcomes import experiment_facts, known_assignments, make_outcomes
 from dagster_project.outcomes.tables import TABLES
+from dagster_project.reports.outcomes import PAGES
 from dagster_project.strategy.ledger import ASSIGNMENTS
 from defs.worlds import NIGHT, Company, plain
 
@@ -80,8 +81,39 @@ def test_a_broken_experiment_of_the_ledger_is_named_and_the_others_are_read(copi
         "strategy.whats_new": False,
         "winback_past": True,
     }
-    facts = experiment_facts(made["outcomes.experiments"])
-    assert "strategy.sunset: broken" in facts
+    facts = experiment_facts(project, NIGHT, made)
+    assert set(facts) == {f"experiment {name}" for name in experiments}
+    assert "**Broken, since " in str(facts["experiment strategy.sunset"])
+    assert "Gains over time: came back" in str(facts["experiment winback_past"])
+
+
+def test_a_decision_keeps_the_night_on_which_it_changed_however_often_a_night_is_run(copied: Company) -> None:
+    project, first, last = copied.project, NIGHT - timedelta(days=9), NIGHT - timedelta(days=1)
+    told = project.read("outcomes.experiments", as_of=NIGHT)
+    assert told["decided_on"].to_list() == [NIGHT]
+
+    project.write("outcomes.experiments", told.with_columns(pl.lit(first).alias("decided_on")), as_of=last)
+    assert make_outcomes(project, NIGHT)["outcomes.experiments"]["decided_on"].to_list() == [first]
+    project.write("outcomes.experiments", told, as_of=NIGHT + timedelta(days=1))  # a later night changes nothing
+    assert make_outcomes(project, NIGHT)["outcomes.experiments"]["decided_on"].to_list() == [first]
+
+    turned = told.with_columns(pl.lit(first).alias("decided_on"), pl.lit("broken").alias("decision"))
+    project.write("outcomes.experiments", turned, as_of=last)
+    assert make_outcomes(project, NIGHT)["outcomes.experiments"]["decided_on"].to_list() == [NIGHT]
+
+    project.write("outcomes.experiments", told.drop("decided_on"), as_of=last)  # of a version that kept none
+    assert make_outcomes(project, NIGHT)["outcomes.experiments"]["decided_on"].to_list() == [last]
+
+
+def test_of_too_many_experiments_the_metadata_name_how_many_are_left_out(past: Company) -> None:
+    made = make_outcomes(past.project, NIGHT)
+    one = made["outcomes.experiments"]
+    many = [one.with_columns(pl.lit(f"e{place:03d}").alias("experiment_id")) for place in range(200)]
+
+    facts = experiment_facts(past.project, NIGHT, {**made, "outcomes.experiments": pl.concat(many)})
+
+    assert len(facts) == PAGES + 1
+    assert str(facts["experiments without a page"]).startswith(f"{PAGES} of 200 have a page: ")
 
 
 def test_a_night_sees_no_ledger_of_its_own_or_later(copied: Company) -> None:

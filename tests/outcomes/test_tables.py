@@ -16,7 +16,7 @@ from outcomes.builders import entries
 @pytest.mark.parametrize(
     ("doc", "columns"),
     [
-        (tables.EXPERIMENTS, list(EXPERIMENTS)),
+        (tables.EXPERIMENTS, [*EXPERIMENTS, "decided_on"]),
         (tables.BALANCE, list(BALANCE)),
         (tables.READOUTS, list(READOUTS)),
         (tables.MONEY, list(MONEY)),
