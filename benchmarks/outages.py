@@ -19,8 +19,9 @@ from benchmarks.tables import table
 from dagster_project.intervals import wilson_interval
 from dagster_project.lake.duck import connect, frame
 from dagster_project.lake.sql_model import load_models
-from dagster_project.outages.deliveries import find_delivery_outages
+from dagster_project.outages.deliveries import DeliveryOutage, find_delivery_outages
 from dagster_project.outages.flows import Grid, count_flows
+from dagster_project.outages.night import SEND_DAYS
 from dagster_project.outages.recorders import Outage, find_recorder_outages
 from dagster_project.simulate import Outage as Planted
 from dagster_project.simulate import WorldSpec, simulate_world
@@ -47,15 +48,20 @@ class Log:
         found = find_recorder_outages(grid) if grid else []
         return [(outage, grid.day(outage.fall.start), grid.day(outage.fall.end)) for outage in found] if grid else []
 
-    def deliveries(self, as_of: date) -> list[tuple[str, str, str | None, date, date]]:
-        """Kind, channel, platform, first day and day after the last of what the night finds wrong with messages."""
+    def deliveries(self, as_of: date) -> list[DeliveryOutage]:
+        """What the night finds wrong with messages."""
         self.con.execute(f"create or replace view intermediate.message_steps as from steps where dt <= date '{as_of}'")
-        sends = frame(self.con, load_models()["marts.send_outcomes"].query, {"as_of": as_of})
-        first = as_of - timedelta(days=364)
-        return [
-            (o.kind, o.channel, o.platform, first + timedelta(days=o.fall.start), first + timedelta(days=o.fall.end))
-            for o in find_delivery_outages(sends, first_on=first, as_of=as_of)
-        ]
+        self.con.execute(f"create or replace view intermediate.platform_days as from days where dt <= date '{as_of}'")
+        sends, hourly = (
+            frame(self.con, load_models()[table].query, {"as_of": as_of})
+            for table in ("marts.send_outcomes", "marts.hourly_sends")
+        )
+        return find_delivery_outages(sends, hourly, first_on=first_seen(as_of), as_of=as_of)
+
+
+def first_seen(as_of: date) -> date:
+    """The first day of the messages that a night looks at."""
+    return as_of - timedelta(days=SEND_DAYS - 1)
 
 
 @contextmanager
@@ -188,37 +194,123 @@ def count_flagged(log: Log, first_on: date, *, days: Sequence[int]) -> tuple[int
     return len(days), sum(bool(log.outages(first_on + timedelta(days=day))) for day in days)
 
 
+@dataclass(frozen=True)
+class Fault:
+    """A planted fault of messages, days counted from the world's first; hours of the business's day."""
+
+    kind: str
+    channel: str
+    start_day: int
+    end_day: int
+    platform: str | None = None
+    app_version: str | None = None
+    hours: tuple[int, int] = (0, 24)
+
+    @property
+    def planted(self) -> Planted:
+        """As a world is told of it."""
+        return Planted(
+            "messages",
+            self.start_day,
+            self.end_day,
+            self.platform,
+            self.app_version,
+            self.channel,
+            *self.hours,
+        )
+
+
+def drawn_faults(seed: int) -> tuple[Fault, ...]:
+    """Two days of a provider, some hours of another, a version of the app that is refused for days."""
+    rng = np.random.default_rng(2000 + seed)
+    begin, length = int(rng.integers(9, 15)), int(rng.integers(3, 6))
+    channels = ("email", "push")
+    platform = ("ios", "android")[seed // 2 % 2]
+    day = 250 + int(rng.integers(0, 30))
+    return (
+        Fault("messages", channels[seed % 2], 300, 302),
+        Fault("messages", channels[1 - seed % 2], day, day + 1, hours=(begin, begin + length)),
+        Fault("messages", "push", 380, 385, platform=platform, app_version="3.3.0"),
+    )
+
+
 def delivery_nights(seed: int, *, n_users: int) -> tuple[int, int, list[tuple[str, ...]]]:
     """Quiet nights looked at and flagged before anything is planted, and one line per planted fault of messages."""
-    refused = Planted(kind="messages", start_day=300, end_day=302, channel=("email", "push")[seed % 2])
-    spec = replace(drawn_spec(seed, outages=(refused,), n_users=n_users), purge_day=340, purge_share=0.6)
+    faults = drawn_faults(seed)
+    spec = drawn_spec(seed, outages=tuple(fault.planted for fault in faults), n_users=n_users)
+    spec = replace(spec, purge_day=340, purge_share=0.6)
     world = simulate_world(spec)
-    platforms = world.tables["events"].drop_nulls("platform").unique("user_id", keep="first", maintain_order=True)
-    flagged = 0
+    quiet = range(30, 250, 2 * STEP_DAYS)
     with opened(world.tables["events"], world.tables["users"], world.tables["message_events"]) as log:
-        log.con.register("platforms", platforms)
-        log.con.execute(
-            "create table marts.last_platforms as "
-            "select user_sk, platform from platforms join marts.users using (user_id)"
-        )
-        quiet = range(30, 300, 2 * STEP_DAYS)
         flagged = sum(bool(log.deliveries(spec.first_on + timedelta(days=day))) for day in quiet)
-        last = spec.first_on + timedelta(days=spec.n_days - 1)
-        found = log.deliveries(last)
-    lines: list[tuple[str, ...]] = []
-    planted = (("messages", str(refused.channel), 300, 302), ("token_purge", "push", 340, 341))
-    for kind, channel, start, end in planted:
-        hits = [f for f in found if f[:2] == (kind, channel)]
-        days = f"{spec.first_on + timedelta(days=start)} to {spec.first_on + timedelta(days=end)}"
-        lines.append(
-            (str(seed), f"{kind} {channel}", days, f"{hits[0][3]} to {hits[0][4]}" if hits else "not found", "")
-        )
-    lines += [
-        (str(seed), f"{f[0]} {f[1]}", "FALSE", f"{f[3]} to {f[4]}", "")
-        for f in found
-        if f[:2] not in [p[:2] for p in planted]
+        found = log.deliveries(spec.first_on + timedelta(days=spec.n_days - 1))
+    purge = Fault("token_purge", "push", 340, 341, platform="android")
+    return len(quiet), flagged, told(seed, (*faults, purge), found, spec=spec)
+
+
+def purge_nights(seed: int, *, n_users: int) -> tuple[int, int, list[tuple[str, ...]]]:
+    """The same of a world in which three tenths of the tokens of some die at one stroke, and nothing else breaks."""
+    spec = replace(drawn_spec(seed, outages=(), n_users=n_users), purge_day=340, purge_share=0.3)
+    world = simulate_world(spec)
+    quiet = range(60, 340, 4 * STEP_DAYS)
+    with opened(world.tables["events"], world.tables["users"], world.tables["message_events"]) as log:
+        flagged = sum(bool(log.deliveries(spec.first_on + timedelta(days=day))) for day in quiet)
+        found = log.deliveries(spec.first_on + timedelta(days=spec.n_days - 1))
+    return (
+        len(quiet),
+        flagged,
+        told(seed, (Fault("token_purge", "push", 340, 341, platform="android"),), found, spec=spec),
+    )
+
+
+def told(
+    seed: int, faults: Sequence[Fault], found: Sequence[DeliveryOutage], *, spec: WorldSpec
+) -> list[tuple[str, ...]]:
+    """One line per planted fault: when it was, and what was found of it; then what was found of none."""
+    first = first_seen(spec.first_on + timedelta(days=spec.n_days - 1))
+    lines, left = [], list(found)
+    for fault in faults:
+        hits = [outage for outage in left if is_of(outage, fault, first_on=first, spec=spec)]
+        left = [outage for outage in left if outage not in hits]
+        seen = ", ".join(when(outage, first_on=first) for outage in hits) or "not found"
+        what = f"{fault.kind} {place(fault.channel, fault.platform, fault.app_version)}"
+        of = "".join(f"; {name_of(outage)}" for outage in hits if name_of(outage) != what)
+        lines.append((str(seed), f"{spec.n_users}", what, planted_when(fault, spec=spec), seen + of))
+    return lines + [
+        (str(seed), f"{spec.n_users}", name_of(outage), "FALSE", when(outage, first_on=first)) for outage in left
     ]
-    return len(quiet), flagged, lines
+
+
+def is_of(found: DeliveryOutage, fault: Fault, *, first_on: date, spec: WorldSpec) -> bool:
+    """Whether a find is of the fault's kind and channel, of no other platform or version, and of its days or near."""
+    start = (spec.first_on - first_on).days
+    near = 7 if fault.kind == "token_purge" else 0
+    meets = found.fall.start < start + fault.end_day + near and found.fall.end > start + fault.start_day - near
+    stratum = found.stratum
+    same = fault.kind == found.kind and fault.channel == stratum.channel and stratum.platform in (None, fault.platform)
+    if fault.kind == "messages":
+        same = same and (stratum.platform, stratum.app_version) == (fault.platform, fault.app_version)
+    return same and meets
+
+
+def name_of(found: DeliveryOutage) -> str:
+    """Kind and place of a find."""
+    stratum = found.stratum
+    return f"{found.kind} {place(stratum.channel, stratum.platform, stratum.app_version)}"
+
+
+def when(found: DeliveryOutage, *, first_on: date) -> str:
+    """Its hours (UTC), or its days."""
+    if found.start_at is None:
+        return f"{first_on + timedelta(days=found.fall.start)} to {first_on + timedelta(days=found.fall.end)}"
+    end = "the night" if found.end_at is None else f"{found.end_at:%Y-%m-%d %Hh}"
+    return f"{found.start_at:%Y-%m-%d %Hh} to {end}"
+
+
+def planted_when(fault: Fault, *, spec: WorldSpec) -> str:
+    """The days of a fault, and its hours on the business's clock if they are not all."""
+    days = f"{spec.first_on + timedelta(days=fault.start_day)} to {spec.first_on + timedelta(days=fault.end_day)}"
+    return days if fault.hours == (0, 24) else f"{days}, {fault.hours[0]}h to {fault.hours[1]}h local"
 
 
 def real_logs(folder: Path) -> Iterator[tuple[str, pl.DataFrame]]:
@@ -282,8 +374,15 @@ def main() -> None:
     found = sum(line[3] != "not found" for line in planted)
     print(f"\n{found} of {len(planted)} found, {len(lines) - len(planted)} false\n", flush=True)
     quiet = [delivery_nights(seed, n_users=4 * asked.users) for seed in range(asked.worlds // 2)]
-    print(table(["world", "what", "planted", "found", ""], [line for _, _, told in quiet for line in told]), flush=True)
-    print(f"\nmessages: {sum(q[1] for q in quiet)} of {sum(q[0] for q in quiet)} quiet nights flagged\n", flush=True)
+    sizes = (asked.users, asked.users * 5 // 3)
+    quiet += [purge_nights(seed, n_users=n) for n in sizes for seed in range(20, 20 + asked.worlds)]
+    shown = [line for _, _, lines in quiet for line in lines]
+    print(table(["world", "users", "what", "planted", "found"], shown), flush=True)
+    for what in ("messages", "token_purge"):
+        planted = [line for line in shown if line[2].startswith(what) and line[3] != "FALSE"]
+        false = sum(line[2].startswith(what) and line[3] == "FALSE" for line in shown)
+        print(f"\n{what}: {sum(line[4] != 'not found' for line in planted)} of {len(planted)} found, {false} false")
+    print(f"messages: {sum(q[1] for q in quiet)} of {sum(q[0] for q in quiet)} quiet nights flagged\n", flush=True)
     nights = [false_nights(seed, n_users=asked.users) for seed in range(100, 100 + asked.worlds)]
     nights += [real_false_nights(rows) for _, rows in real_logs(asked.real_data)]
     looked, flagged = (sum(pair[i] for pair in nights) for i in (0, 1))
