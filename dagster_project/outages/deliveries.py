@@ -3,18 +3,18 @@
 How an outage shows in the counts of one place is in `refusals`, how a purge does in `purges`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import TypeVar
 
 import numpy as np
 import polars as pl
 
 from dagster_project.outages.flows import Floats
-from dagster_project.outages.purges import find_purge, spans_of
+from dagster_project.outages.purges import MIN_PURGED, find_purge, spans_of
 from dagster_project.outages.refusals import (
     HOURS_PER_DAY,
+    MIN_REFUSED,
     attempts_of,
     clocked_channels,
     find_refusals,
@@ -31,7 +31,6 @@ PURGES_PER_YEAR = 0.01
 """The same of purges."""
 
 MAX_OUTAGES = 20
-Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,8 @@ def _outages(days: pl.DataFrame, hourly: pl.DataFrame, *, first_on: date, n_days
     def is_hit(fall: Fall) -> pl.Expr:
         return pl.col("tick").is_between(fall.start, fall.end, closed="left")
 
-    for stratum, fall, rest in _greedy(attempts, look, is_hit=is_hit, log_ratio=lambda fall: fall.log_ratio):
+    strata = strata_of(attempts, counted=pl.col("n_refused"), at_least=MIN_REFUSED)
+    for stratum, fall, rest in _greedy(attempts, list(strata), look, is_hit=is_hit):
         rows = days.filter(stratum.holds)
         if stratum.channel not in clocked:
             yield DeliveryOutage("messages", stratum, fall, _daily(rows, fall, n_days), fall.end == n_days)
@@ -107,37 +107,42 @@ def _outages(days: pl.DataFrame, hourly: pl.DataFrame, *, first_on: date, n_days
 
 
 def _purges(days: pl.DataFrame, *, n_days: int) -> Iterator[DeliveryOutage]:
-    spans = spans_of(days)
-    found = _greedy(
-        spans,
-        lambda rows, stratum: find_purge(rows, n_days=n_days, alpha=PURGES_PER_YEAR * stratum.weight),
-        is_hit=lambda purge: (pl.col("alive_day") < purge.fall.start) & (pl.col("day") >= purge.fall.start),
-        log_ratio=lambda purge: purge.fall.log_ratio,
-    )
-    for stratum, purge, _ in found:
-        yield DeliveryOutage("token_purge", stratum, purge.fall, purge.daily)
+    spans, daily = spans_of(days), {}
+
+    def look(rows: pl.DataFrame, stratum: Stratum) -> Fall | None:
+        purge = find_purge(rows, n_days=n_days, alpha=PURGES_PER_YEAR * stratum.weight)
+        if purge is None:
+            return None
+        daily[stratum] = purge.daily
+        return purge.fall
+
+    def is_hit(fall: Fall) -> pl.Expr:
+        return (pl.col("alive_day") < fall.start) & (pl.col("day") >= fall.start)
+
+    died = pl.col("n_messages") * pl.col("is_dead")
+    strata = strata_of(spans, counted=died, at_least=MIN_PURGED)
+    for stratum, fall, _ in _greedy(spans, list(strata), look, is_hit=is_hit):
+        yield DeliveryOutage("token_purge", stratum, fall, daily[stratum])
 
 
 def _greedy(
     rows: pl.DataFrame,
-    look: Callable[[pl.DataFrame, Stratum], Found | None],
+    strata: Sequence[Stratum],
+    look: Callable[[pl.DataFrame, Stratum], Fall | None],
     *,
-    is_hit: Callable[[Found], pl.Expr],
-    log_ratio: Callable[[Found], float],
-) -> Iterator[tuple[Stratum, Found, pl.DataFrame]]:
+    is_hit: Callable[[Fall], pl.Expr],
+) -> Iterator[tuple[Stratum, Fall, pl.DataFrame]]:
     """The likeliest place and what was found there, again and again, with the rows that are left without it."""
-    strata = list(strata_of(rows))
-    known: dict[Stratum, Found | None] = {}
+    known: dict[Stratum, Fall | None] = {}
     for _ in range(MAX_OUTAGES):
-        seen = [(stratum, look(rows.filter(stratum.holds), stratum)) for stratum in strata if stratum not in known]
-        known.update(seen)
-        found = [(stratum, what) for stratum, what in known.items() if what is not None]
+        known |= {stratum: look(rows.filter(stratum.holds), stratum) for stratum in strata if stratum not in known}
+        found = [(stratum, fall) for stratum, fall in known.items() if fall is not None]
         if not found:
             return
-        worst, what = max(found, key=lambda pair: log_ratio(pair[1]))
-        rows = rows.filter(~(worst.holds & is_hit(what)))
-        yield worst, what, rows
-        known = {stratum: what for stratum, what in known.items() if not stratum.meets(worst)}
+        worst, fall = max(found, key=lambda pair: pair[1].log_ratio)
+        rows = rows.filter(~(worst.holds & is_hit(fall)))
+        yield worst, fall, rows
+        known = {stratum: fall for stratum, fall in known.items() if not stratum.meets(worst)}
 
 
 def _daily(rows: pl.DataFrame, fall: Fall, n_days: int) -> tuple[Floats, Floats]:

@@ -61,15 +61,17 @@ def with_common_versions(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.join(kept, on=key, how="left", nulls_equal=True).with_columns(version).drop("is_common")
 
 
-def strata_of(rows: pl.DataFrame) -> Iterator[Stratum]:
-    """Each channel, each of its platforms, each of their versions.
+def strata_of(rows: pl.DataFrame, *, counted: pl.Expr, at_least: float) -> Iterator[Stratum]:
+    """Each channel, each of its platforms, each of their versions, where `counted` sums up to enough to be told at all.
 
     A third of the error rate goes to each of the three levels: many versions do not take from what can be seen of a
-    channel (weighted Bonferroni; Genovese, Roeder and Wasserman 2006).
+    channel (weighted Bonferroni; Genovese, Roeder and Wasserman 2006). Places in which nothing could be found, whatever
+    its days, take nothing (Tarone 1990).
     """
     nowhere = dict.fromkeys(PLACE)
     for depth in (1, 2, 3):
         key = PLACE[:depth]
-        named = rows.select(key).drop_nulls().unique().sort(key)
+        sizes = rows.drop_nulls(key).group_by(key).agg(counted.sum().alias("size"))
+        named = sizes.filter(pl.col("size") >= at_least).select(key).sort(key)
         for names in named.iter_rows():
             yield Stratum(**{**nowhere, **dict(zip(key, names, strict=True))}, weight=1 / (3 * named.height))
