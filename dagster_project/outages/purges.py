@@ -70,11 +70,10 @@ def find_purge(spans: pl.DataFrame, *, n_days: int, alpha: float) -> Purge | Non
     """
     if spans.filter("is_dead")["n_messages"].sum() < MIN_PURGED:
         return None
-    held, kinds = _straddling(spans, n_days=n_days), _kinds(spans, n_days=n_days)
+    held, kinds = _straddling(spans, n_days=n_days).sum(axis=1), _kinds(spans, n_days=n_days)
     ratio, purged = _ratios(held, kinds)
     died, expected = (np.sum([getattr(kind, name) for kind in kinds], axis=0) for name in ("died", "expected"))
-    daily = kinds[0].total + kinds[1].total
-    daily = daily / spans.select((pl.col("n_messages") * pl.col("days")).sum()).item()
+    daily = sum(kind.total for kind in kinds) / spans.select((pl.col("n_messages") * pl.col("days")).sum()).item()
     share = purged / np.maximum(held, 1.0)
     is_mass = (purged >= MIN_PURGED) & (share >= MIN_PURGED_SHARE) & (share >= MIN_PURGED_DAYS * daily)
     day = int(np.argmax(np.where(is_mass, ratio, 0.0)))
@@ -105,19 +104,17 @@ class _Kind:
 
 def _kinds(spans: pl.DataFrame, *, n_days: int) -> tuple[_Kind, _Kind]:
     """Deaths of users who were seen soon after, and of the others."""
-    of_length = [spans.filter(pl.col("length") == length) for length in range(MAX_LENGTH + 1)]
-    n = np.asarray([rows["n_messages"].sum() for rows in of_length], dtype=np.float64)
-    days = np.asarray([(rows["n_messages"] * rows["days"]).sum() for rows in of_length], dtype=np.float64)
-    held = np.stack([_straddling(rows, n_days=n_days) for rows in of_length], axis=1)
+    held, n = _straddling(spans, n_days=n_days), _by_length(spans, pl.col("n_messages"))
+    days = _by_length(spans, pl.col("n_messages") * pl.col("days"))
 
     def kind(*, is_gone: bool) -> _Kind:
-        dead = [rows.filter(pl.col("is_dead") & (pl.col("is_gone") == is_gone)) for rows in of_length]
-        died = np.asarray([rows["n_messages"].sum() for rows in dead], dtype=np.float64)
+        dead = spans.filter("is_dead", pl.col("is_gone") == is_gone)
+        died = _by_length(dead, pl.col("n_messages"))
         # Half a death beyond those seen, wherever: none so far is no proof of none.
         due = (died.sum() + 0.5) * days / days.sum()
-        chance = due * (died + LENGTH_PRIOR) / (due + LENGTH_PRIOR) / np.maximum(n, 1)
-        by_length = np.stack([_straddling(rows, n_days=n_days) for rows in dead], axis=1)
-        return _Kind(by_length, np.maximum(chance, 1e-9), held @ chance, float(chance @ n), float(died.sum()))
+        chance = np.maximum(due * (died + LENGTH_PRIOR) / (due + LENGTH_PRIOR) / np.maximum(n, 1), 1e-9)
+        by_length = _straddling(dead, n_days=n_days)
+        return _Kind(by_length, chance, held @ chance, float(chance @ n), float(died.sum()))
 
     return kind(is_gone=False), kind(is_gone=True)
 
@@ -158,13 +155,25 @@ def _profile(held: Floats, kind: _Kind, gain: Floats, *, level: float) -> tuple[
 
 
 def _straddling(spans: pl.DataFrame, *, n_days: int) -> Floats:
-    """Per day the messages whose spans (alive_day, day] hold it."""
-    begin, end, n = (spans[name].to_numpy() for name in ("alive_day", "day", "n_messages"))
-    change = np.zeros(n_days + 1)
-    np.add.at(change, np.maximum(begin.astype(np.int64), -1) + 1, n)
-    np.add.at(change, end.astype(np.int64) + 1, -n)
-    held: Floats = np.cumsum(change)[:n_days]
+    """Days × lengths: the messages whose spans (alive_day, day] hold the day."""
+    begin, end, length, n = (
+        spans[name].to_numpy().astype(np.int64) for name in ("alive_day", "day", "length", "n_messages")
+    )
+    shape = (n_days + 1, MAX_LENGTH + 1)
+    starts, ends = np.maximum(begin, -1) + 1, end + 1
+    change = sum(
+        sign * np.bincount(at * shape[1] + length, weights=n, minlength=shape[0] * shape[1])
+        for sign, at in ((1, starts), (-1, ends))
+    )
+    held: Floats = np.cumsum(np.reshape(change, shape), axis=0, dtype=np.float64)[:n_days]
     return held
+
+
+def _by_length(spans: pl.DataFrame, weight: pl.Expr) -> Floats:
+    counts = spans.select("length", weight.cast(pl.Float64).alias("weight"))
+    length = counts["length"].to_numpy().astype(np.int64)
+    summed: Floats = np.bincount(length, weights=counts["weight"].to_numpy(), minlength=MAX_LENGTH + 1)
+    return summed
 
 
 def _tail_of_highest(statistic: Floats, *, at: float) -> float:
