@@ -161,11 +161,10 @@ def _straddling(spans: pl.DataFrame, *, n_days: int) -> Floats:
     )
     shape = (n_days + 1, MAX_LENGTH + 1)
     starts, ends = np.maximum(begin, -1) + 1, end + 1
-    change = sum(
-        sign * np.bincount(at * shape[1] + length, weights=n, minlength=shape[0] * shape[1])
-        for sign, at in ((1, starts), (-1, ends))
+    began, ended = (
+        np.bincount(at * shape[1] + length, weights=n, minlength=shape[0] * shape[1]) for at in (starts, ends)
     )
-    held: Floats = np.cumsum(np.reshape(change, shape), axis=0, dtype=np.float64)[:n_days]
+    held: Floats = np.cumsum((began - ended).reshape(shape), axis=0)[:n_days]
     return held
 
 
