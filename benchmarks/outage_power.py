@@ -66,7 +66,7 @@ def best_possible(due: float, *, n_places: int) -> tuple[float, float, float]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print one line per number of due returns."""
     flags = argparse.ArgumentParser(prog="python -m benchmarks.outage_power", description=__doc__)
-    flags.add_argument("--draws", type=int, default=100, help="worlds of each size (default: %(default)s)")
+    flags.add_argument("--draws", type=int, default=24, help="worlds of each size (default: %(default)s)")
     asked = flags.parse_args(arguments)
     n_places = len(PLATFORMS) * (1 + len(VERSIONS))
     lines = []

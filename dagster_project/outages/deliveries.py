@@ -117,7 +117,8 @@ def _purges(days: pl.DataFrame, *, n_days: int) -> Iterator[DeliveryOutage]:
         return purge.fall
 
     def is_hit(fall: Fall) -> pl.Expr:
-        return (pl.col("alive_day") < fall.start) & (pl.col("day") >= fall.start)
+        # The day is known to within one: what died on the next or the last is not told as a second purge.
+        return (pl.col("alive_day") <= fall.start) & (pl.col("day") >= fall.start - 1)
 
     died = pl.col("n_messages") * pl.col("is_dead")
     strata = strata_of(spans, counted=died, at_least=MIN_PURGED)

@@ -119,7 +119,7 @@ def _days_to(day: object) -> pl.Expr:
 def _is_hit(outage: Mapping[str, Any]) -> pl.Expr:
     named = [pl.col(name) == outage[name] for name in SENT_FROM if outage[name] is not None]
     if outage["kind"] == "token_purge":
-        straddles = (pl.col("alive_on") < outage["start_on"]) & (pl.col("dt") >= outage["start_on"])
+        straddles = (pl.col("alive_on") <= outage["start_on"]) & (pl.col("dt") >= outage["start_on"])
         return pl.all_horizontal(*named, "is_dead", straddles).fill_null(value=False)
     if outage["start_at"] is None:
         within = pl.col("dt").is_between(outage["start_on"], outage["end_on"] or date.max, closed="left")

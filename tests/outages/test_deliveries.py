@@ -65,6 +65,16 @@ def test_a_version_whose_tokens_die_is_told_and_not_its_platform() -> None:
     ]
 
 
+def test_tokens_of_users_seen_on_the_very_day_make_no_second_purge() -> None:
+    deaths = [row for day in range(10, N_DAYS, 5) for row in failed(day, 1, "BadDeviceToken", hour=8)]
+    purged = [row for day in range(80, 87) for row in failed(day, 12, "BadDeviceToken")]
+    seen_that_day = [
+        row for after in range(1, 8) for row in failed(80 + after, 4, "BadDeviceToken", hour=9, after=after)
+    ]
+
+    assert found([*quiet(), *deaths, *purged, *seen_that_day]) == [("token_purge", "push", None, None, 81, 82)]
+
+
 def test_some_hours_of_a_day_are_told_by_the_hour_though_the_day_went_well() -> None:
     refused = [row for hour in (9, 10, 11) for row in failed(90, 4, "UNAVAILABLE", hour=hour)]
 
