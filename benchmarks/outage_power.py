@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     asked = flags.parse_args(arguments)
     n_places = len(PLATFORMS) * (1 + len(VERSIONS))
     lines = []
-    for due in (8, 12, 14, 16, 18, 20, 22, 24):
+    for due in (4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 25, 30):
         chances = best_possible(due, n_places=n_places)
         told = ["yes" if chance <= ERROR else f"no: {chance:.2g}" for chance in chances]
         lines.append([str(due), *told, f"{power(due, n_draws=asked.draws):.2f}"])

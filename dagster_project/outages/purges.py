@@ -171,8 +171,7 @@ def _straddling(spans: pl.DataFrame, *, n_days: int) -> Floats:
 def _by_length(spans: pl.DataFrame, weight: pl.Expr) -> Floats:
     counts = spans.select("length", weight.cast(pl.Float64).alias("weight"))
     length = counts["length"].to_numpy().astype(np.int64)
-    summed = np.bincount(length, weights=counts["weight"].to_numpy(), minlength=MAX_LENGTH + 1).astype(np.float64)
-    return summed
+    return np.bincount(length, weights=counts["weight"].to_numpy(), minlength=MAX_LENGTH + 1).astype(np.float64)
 
 
 def _tail_of_highest(statistic: Floats, *, at: float) -> float:

@@ -16,7 +16,7 @@ from dagster_project.outages.standstill import standstills
 FALSE_ALARMS_PER_YEAR = 0.1
 """Chance that a year of nights has any false alarm, if windows were independent: one would stay on every later list.
 
-They overlap: of drawn quiet years with this at 1.0 one in forty had one, so of ours one in four hundred.
+They overlap, so it is far less: with ten times this, 3 of 240 drawn quiet years had one, with three times none.
 """
 
 # Windows that overlap tell nearly the same; those of doubled length each count as a test of their own.

@@ -148,8 +148,8 @@ select
     histories.is_failed,
     case
         when lower(histories.channel) in (
-            'push', 'app_push', 'mobile_push', 'push_notification', 'notification', 'fcm', 'apns', 'ios', 'android'
-        ) then greatest(histories.through_on, histories.app_seen_on)
+                'push', 'app_push', 'mobile_push', 'push_notification', 'notification', 'fcm', 'apns', 'ios', 'android'
+            ) then greatest(histories.through_on, histories.app_seen_on)
         else histories.through_on
     end as alive_on,
     case when histories.is_failed then histories.user_sk end as user_sk,
