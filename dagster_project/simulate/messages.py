@@ -8,11 +8,11 @@ import polars as pl
 from dagster_project.simulate.activity import Habits, Lives, is_away_on, renewed_days
 from dagster_project.simulate.campaign import EXPERIMENT_ID, Campaign
 from dagster_project.simulate.clock import local_times, utc_from_local
-from dagster_project.simulate.events import is_during
+from dagster_project.simulate.events import app_versions, is_during
 from dagster_project.simulate.leaving import died_with_leaving
 from dagster_project.simulate.people import EMAIL, PUSH, WECHAT, Flags, Ints
 from dagster_project.simulate.reasons import STRATEGIES, reason_code
-from dagster_project.simulate.spec import CHANNELS, NEVER_DAY, WorldSpec
+from dagster_project.simulate.spec import CHANNELS, NEVER_DAY, PLATFORMS, WorldSpec
 from dagster_project.simulate.tables import conform, named, numbered, user_ids
 
 MESSAGE_EVENTS = (
@@ -157,7 +157,7 @@ def _draw_fates(
     sends: Sends, lives: Lives, *, state: tuple[Flags, Ints], habits: Habits, rng: np.random.Generator
 ) -> Fates:
     dead, generation = state
-    refused = _provider_outage(sends, spec=habits.spec)
+    refused = _provider_outage(sends, habits=habits)
     transient = rng.random(sends.user.size) < habits.spec.transient_failure_share
     android = ((sends.channel == PUSH) & (habits.people.platform[sends.user] == 1)).astype(np.int64)
     code = np.where(transient, np.asarray(TRANSIENT_CODE)[sends.channel] + android, -1)
@@ -178,13 +178,21 @@ def _draw_fates(
     return Fates(code, delivered, opened, clicked, generation)
 
 
-def _provider_outage(sends: Sends, *, spec: WorldSpec) -> Flags:
+def _provider_outage(sends: Sends, *, habits: Habits) -> Flags:
     refused = np.zeros(sends.user.size, dtype=np.bool_)
-    for outage in spec.outages:
+    version, names = app_versions(sends.user, sends.day, people=habits.people)
+    hours = 24 * sends.day + sends.second // 3600
+    for outage in habits.spec.outages:
         if outage.kind == "messages":
-            hit = is_during(outage, sends.day)
+            hit = is_during(outage, sends.day) & (hours >= 24 * outage.start_day + outage.start_hour)
+            if outage.end_day is not None:
+                hit &= hours < 24 * (outage.end_day - 1) + outage.end_hour
             if outage.channel is not None:
                 hit &= sends.channel == CHANNELS.index(outage.channel)
+            if outage.platform is not None:
+                hit &= habits.people.platform[sends.user] == PLATFORMS.index(outage.platform)
+            if outage.app_version is not None:
+                hit &= version == (names.index(outage.app_version) if outage.app_version in names else -2)
             refused |= hit
     return refused
 

@@ -53,6 +53,7 @@ ASSETS = [
     "marts/channel_events",
     "marts/contracts",
     "marts/daily_activity",
+    "marts/hourly_sends",
     "marts/last_platforms",
     "marts/return_flows",
     "marts/send_outcomes",
