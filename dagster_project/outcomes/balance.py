@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from dagster_project.outcomes.readout import baseline_of
+from dagster_project.outcomes.arms import baseline_of
 from dagster_project.outcomes.vocabulary import DIMENSIONS, DRAWN_DIMENSIONS, EXPLORE
 
 NUMBERS = ("p_return", "n_active_days_before", "value_if_returned")
