@@ -1,9 +1,10 @@
 """Experiments read back: the ledger of the nights before, and imported campaigns, against what users did since."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 
 import dagster as dg
 import polars as pl
@@ -20,7 +21,7 @@ from dagster_project.outcomes.imports import imported_query, imported_rows
 from dagster_project.outcomes.persons import known_persons, one_per_person
 from dagster_project.outcomes.plans import USUAL_SHARE
 from dagster_project.outcomes.power import strategy_power
-from dagster_project.outcomes.readout import ReadoutRules, decision_horizon, read_experiments
+from dagster_project.outcomes.readout import AT_ONCE, ReadoutRules, decision_horizon, read_experiments
 from dagster_project.outcomes.second_life import second_lives
 from dagster_project.outcomes.tables import (
     BALANCE,
@@ -40,7 +41,7 @@ from dagster_project.reach.fatigue import WITHDRAWN
 from dagster_project.strategy.ledger import ASSIGNMENTS
 
 POWER_NIGHTS = 28
-ROWS_TOGETHER = 2_000_000  # of assignments: two experiments of a million at a time, one for each core
+ROWS_TOGETHER = 1_000_000  # of assignments in a portion, unless one experiment has more
 ASSIGNED = "strategy.assignments"
 DAYS = ("intermediate.user_days", "intermediate.response_days")
 THRESHOLD = pl.col("churn_threshold_days")
@@ -48,15 +49,15 @@ THRESHOLD = pl.col("churn_threshold_days")
 
 def make_outcomes(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]:
     """Every experiment that the night knows of: entries, readouts, money, second lives, and what could be seen."""
-    parts = list(outcome_parts(project, as_of))
+    parts = list(night_parts(OutcomeNight(project, as_of)))
     return {doc.table: pl.concat([part[doc.table] for part in parts]) for doc in TABLES}
 
 
-def outcome_parts(project: Project, as_of: date) -> Iterator[Mapping[str, pl.DataFrame]]:
-    """The tables of the layer, some experiments at a time in the order of their names: one part at least."""
-    night = OutcomeNight(project, as_of)
-    for names in night.portions() or [[]]:
-        yield read_portion(night, names)
+def night_parts(night: "OutcomeNight") -> Iterator[Mapping[str, pl.DataFrame]]:
+    """The tables of the layer, a portion of the experiments each, in the order of their names: one part at least."""
+    night.facts  # noqa: B018 (before the portions, which all need them, begin side by side)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        yield from pool.map(partial(read_portion, night), night.portions() or [[]])
 
 
 def read_portion(night: "OutcomeNight", names: Sequence[str]) -> Mapping[str, pl.DataFrame]:
@@ -98,6 +99,11 @@ class OutcomeNight:
             margin_share=self.project.settings.value.margin_share,
             fixed_days=self._named_before(),
         )
+
+    @cached_property
+    def holdout_experiment(self) -> str:
+        """The name of the experiment of all."""
+        return self.project.decision_rules().experiment_id
 
     def _named_before(self) -> dict[str, int]:
         nights = [key for key in self.project.lake.index(EXPERIMENTS.table) if key < self.as_of.isoformat()]
@@ -242,10 +248,12 @@ def referrals(project: Project, as_of: date) -> pl.DataFrame | None:
 
 def power_of_night(night: OutcomeNight, entries: pl.DataFrame) -> pl.DataFrame:
     """What each strategy's comparison with the global holdout could show, from the nights of late."""
-    rules, holdout = night.project.decision_rules(), night.project.settings.holdout
+    holdout = night.project.settings.holdout
     since = night.as_of - timedelta(days=POWER_NIGHTS)
     recent = entries.filter(
-        (pl.col("experiment_id") == rules.experiment_id) & (pl.col("arm") != EXPLORE) & (pl.col("assigned_on") > since)
+        (pl.col("experiment_id") == night.holdout_experiment)
+        & (pl.col("arm") != EXPLORE)
+        & (pl.col("assigned_on") > since)
     )
     return strategy_power(
         recent,

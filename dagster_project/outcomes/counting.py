@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from dagster_project.outcomes.facts import MONEY_PARTS, SCORE_PARTS, Facts, Ints, day_keys
+from dagster_project.outcomes.facts import MONEY_PARTS, SCORE_PARTS, Facts, Ints, day_keys, key_at
 from dagster_project.outcomes.vocabulary import AFTER, DAYS_BEFORE, HORIZONS, LONGEST
 
 Floats = npt.NDArray[np.float64]
@@ -28,7 +28,6 @@ OUTCOMES = pl.Schema(
     }
 )
 NEVER = -1
-NOBODY = 2**62  # a key beyond everybody's
 
 
 def count_outcomes(starts: pl.DataFrame, facts: Facts, *, as_of: date) -> pl.DataFrame:
@@ -67,19 +66,31 @@ def _counted(start: Ints, threshold: Floats, facts: Facts) -> Mapping[str, npt.N
         **{f"{name}_after": _since(keys, np.searchsorted(keys, start), start) for name, keys in facts.said.items()},
         "relapsed_after": _relapses(first, start, threshold, facts),
     }
-    for days in HORIZONS:
-        money = np.full(len(start), np.nan)
-        if facts.money is not None:
-            money = facts.money.between(start, start + days) / MONEY_PARTS
-        made[f"spend_{days}"] = money
-        n, told = facts.n_scores.between(start, start + days), facts.scores.between(start, start + days)
-        made[f"satisfaction_{days}"] = np.divide(told / SCORE_PARTS, n, out=np.full(len(n), np.nan), where=n > 0)
-    return made
+    return {**made, **_spend(start, facts), **_satisfaction(start, facts)}
+
+
+def _spend(start: Ints, facts: Facts) -> dict[str, npt.NDArray[np.generic]]:
+    if facts.money is None:
+        return {f"spend_{days}": np.full(len(start), np.nan) for days in HORIZONS}
+    made = {days: np.zeros(len(start)) for days in HORIZONS}
+    rows, sums = facts.money.within(start, HORIZONS)
+    for days, parts in zip(HORIZONS, sums, strict=True):
+        made[days][rows] = parts / MONEY_PARTS
+    return {f"spend_{days}": spent for days, spent in made.items()}
+
+
+def _satisfaction(start: Ints, facts: Facts) -> dict[str, npt.NDArray[np.generic]]:
+    made = {days: np.full(len(start), np.nan) for days in HORIZONS}
+    rows, counts = facts.n_scores.within(start, HORIZONS)
+    for days, n in zip(HORIZONS, counts, strict=True):
+        told = facts.scores.between(start[rows], start[rows] + days) / SCORE_PARTS
+        made[days][rows] = np.divide(told, n, out=np.full(len(told), np.nan), where=n > 0)
+    return {f"satisfaction_{days}": mean for days, mean in made.items()}
 
 
 def _since(keys: Ints, place: Ints, start: Ints) -> Ints:
     """Days from the start to the key at the place, where that is the same user's and within the longest horizon."""
-    found = np.append(keys, NOBODY)[place] - start
+    found = key_at(keys, place) - start
     return np.where(found < LONGEST, found, NEVER)
 
 

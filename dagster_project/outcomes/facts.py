@@ -1,6 +1,6 @@
 """What users did, read once for all experiments of a night: sorted keys of user and day, and running sums over them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -15,6 +15,7 @@ from dagster_project.lake.duck import frame
 Ints = npt.NDArray[np.int64]
 
 DAYS_PER_USER = 2**17  # a key is user × this + days since 1970: no two users' days ever meet
+NOBODY = 2**62  # a key beyond everybody's
 SAID = {
     "opened": "is_opened",
     "clicked": "is_clicked",
@@ -39,6 +40,16 @@ class Running:
         found: Ints = self.before[np.searchsorted(self.keys, high)] - self.before[np.searchsorted(self.keys, low)]
         return found
 
+    def within(self, start: Ints, days: Sequence[int]) -> tuple[Ints, list[Ints]]:
+        """The places of the starts (ascending) with anything in the longest of `days` (ascending), and their sums.
+
+        One array of sums for each of the days: from the start to as many days later.
+        """
+        low = np.searchsorted(self.keys, start)
+        some = np.flatnonzero(key_at(self.keys, low) < start + days[-1])
+        since, first = start[some], self.before[low[some]]
+        return some, [self.before[np.searchsorted(self.keys, since + length)] - first for length in days]
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -60,6 +71,14 @@ class Facts:
 def day_keys(user_sk: Ints, days: Ints) -> Ints:
     """The key of a user's day; `days` since 1970."""
     return user_sk * DAYS_PER_USER + days
+
+
+def key_at(keys: Ints, places: Ints) -> Ints:
+    """The keys at places that ascend; NOBODY's beyond the last."""
+    found = np.full(len(places), NOBODY, dtype=np.int64)
+    n_inside = int(np.searchsorted(places, len(keys)))
+    found[:n_inside] = keys[places[:n_inside]]
+    return found
 
 
 def read_facts(

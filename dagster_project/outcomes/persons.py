@@ -41,10 +41,12 @@ def one_per_person(entries: pl.DataFrame, persons: pl.DataFrame) -> pl.DataFrame
         pl.col("is_known").fill_null(value=False)
     )
     person = ["experiment_id", "user_sk"]
-    several = pl.col("user_sk").is_not_null() & (pl.len().over(person) > 1)
-    accounts = joined.filter(several)
-    if accounts.is_empty():
+    owners = persons.filter(pl.col("account_sk") != pl.col("user_sk"))["user_sk"].unique()
+    owned = joined.filter(pl.col("user_sk").is_in(owners.implode()))
+    if owned.is_empty():
         return joined
+    several = pl.col("user_sk").is_in(owners.implode()).fill_null(value=False) & (pl.len().over(person) > 1)
+    accounts = owned.filter(pl.len().over(person) > 1)
     costs = [f"cost_{days}" for days in HORIZONS]
     summed = accounts.group_by(person).agg(
         pl.when(pl.col(name).is_not_null().any()).then(exact_sum(name)).alias(name) for name in costs
