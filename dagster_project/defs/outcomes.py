@@ -65,16 +65,15 @@ def read_portion(night: "OutcomeNight", names: Sequence[str]) -> Mapping[str, pl
     rows = night.rows(names)
     entries = with_outcomes(night, one_per_person(first_entries(rows), night.persons))
     found = read_experiments(entries, find_faults(rows, entries, as_of=night.as_of), rules=night.rules)
-    broken = found.experiments.filter(pl.col("decision") == BROKEN)["experiment_id"]
-    is_broken = pl.col("experiment_id").is_in(broken.implode())
+    broken = found.experiments.filter(pl.col("decision") == BROKEN)["experiment_id"].to_list()
     return {
-        ENTRIES.table: entries.with_columns((~is_broken).alias("is_randomised")),
+        ENTRIES.table: entries.with_columns((~pl.col("experiment_id").is_in(broken)).alias("is_randomised")),
         EXPERIMENTS.table: found.experiments,
         DECISIONS.table: found.decisions,
         BALANCE.table: arm_balance(entries),
         READOUTS.table: found.readouts,
         MONEY.table: found.money,
-        SECOND_LIFE.table: second_lives(entries.filter(~is_broken)),
+        SECOND_LIFE.table: second_lives(entries, broken=broken),
         POWER.table: power_of_night(night, entries),
     }
 

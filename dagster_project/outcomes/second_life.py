@@ -1,5 +1,7 @@
 """How long those who came back stayed, by arm: Kaplan-Meier curves of the second life."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 
@@ -20,14 +22,17 @@ SECOND_LIFE = pl.Schema(
 )
 
 
-def second_lives(entries: pl.DataFrame) -> pl.DataFrame:
-    """SECOND_LIFE of every experiment and arm with a return, sorted.
+def second_lives(entries: pl.DataFrame, *, broken: Sequence[str] = ()) -> pl.DataFrame:
+    """SECOND_LIFE of every experiment and arm with a return, sorted; nothing of `broken` experiments.
 
     A life begins with the return within 180 days of entry and ends on the first day of a silence beyond the churn
     threshold; who has not left by the last day seen is censored there. Estimand: staying, among those who came back.
     Arms differ in who came back, so a difference here is no effect of contact: `relapsed` of the readout is one.
     """
-    back = entries.filter(pl.col("returned_after").is_not_null()).with_columns(
+    needed = entries.select("experiment_id", "arm", "n_days_seen", "returned_after", "relapsed_after")
+    back = needed.filter(
+        pl.col("returned_after").is_not_null() & ~pl.col("experiment_id").is_in(list(broken))
+    ).with_columns(
         (pl.col("relapsed_after") - pl.col("returned_after")).alias("left_after"),
         (pl.min_horizontal("n_days_seen", pl.lit(LONGEST)) - 1 - pl.col("returned_after")).alias("seen_for"),
     )
