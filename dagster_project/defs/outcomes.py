@@ -37,7 +37,7 @@ from dagster_project.outcomes.tables import (
 from dagster_project.outcomes.verdicts import BROKEN
 from dagster_project.outcomes.vocabulary import DAYS_BEFORE, EXPLORE
 from dagster_project.project import Project
-from dagster_project.reach.fatigue import WITHDRAWN
+from dagster_project.reach.consents import WITHDRAWN
 from dagster_project.strategy.ledger import ASSIGNMENTS
 
 POWER_NIGHTS = 28
