@@ -52,7 +52,7 @@ METRICS = (
     Metric("app_removed", "after", False, "removed the app"),
     Metric("relapsed", "after", False, "came back and left again"),
 )
-RETURNED = METRICS[0]
+RETURNED, RELAPSED = METRICS[0], METRICS[-1]
 BY_NAME = {metric.name: metric for metric in METRICS}
 AFTER = tuple(metric for metric in METRICS if metric.kind == "after")
 PROFIT = Metric("profit", "sum", True, "earned less cost")

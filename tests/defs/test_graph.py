@@ -83,6 +83,7 @@ ASSETS = [
     "outages/outages",
     "outages/silenced_users",
     "outcomes/balance",
+    "outcomes/decisions",
     "outcomes/entries",
     "outcomes/experiments",
     "outcomes/money",

@@ -9,7 +9,7 @@ from dagster_project.outcomes.differences import READOUTS
 from dagster_project.outcomes.money import MONEY
 from dagster_project.outcomes.power import POWER_SCHEMA
 from dagster_project.outcomes.second_life import SECOND_LIFE
-from dagster_project.outcomes.verdicts import EXPERIMENTS
+from dagster_project.outcomes.verdicts import DECISIONS, EXPERIMENTS
 from outcomes.builders import entries
 
 
@@ -17,6 +17,7 @@ from outcomes.builders import entries
     ("doc", "columns"),
     [
         (tables.EXPERIMENTS, [*EXPERIMENTS, "decided_on"]),
+        (tables.DECISIONS, list(DECISIONS)),
         (tables.BALANCE, list(BALANCE)),
         (tables.READOUTS, list(READOUTS)),
         (tables.MONEY, list(MONEY)),
