@@ -279,6 +279,7 @@ def outcome_content(night: Night) -> OutcomeContent:
     """What the pages of experiments show."""
     return OutcomeContent(
         experiments=night.table("outcomes.experiments"),
+        decisions=night.table("outcomes.decisions"),
         balance=night.table("outcomes.balance"),
         readouts=night.table("outcomes.readouts"),
         money=night.table("outcomes.money"),

@@ -285,6 +285,7 @@ def experiment_facts(project: Project, as_of: date, made: Mapping[str, pl.DataFr
     """A page per experiment, as the report has it, by the name of the experiment."""
     content = OutcomeContent(
         experiments=made[EXPERIMENTS.table],
+        decisions=made[DECISIONS.table],
         balance=made[BALANCE.table],
         readouts=made[READOUTS.table],
         money=made[MONEY.table],
