@@ -4,6 +4,7 @@ Slow and plain on purpose: what decides (`reach`, `strategy`) is fast and may be
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -27,8 +28,9 @@ class ProofFacts:
 
     `consents` None: no such table is mapped. `stops` are users who complained or asked to be deleted, in feedback or
     about a message; `unsubscribed` rows have `channel`, `occurred_at`; `sends` the messages of the last 31 days that
-    caps count (`channel`, `sent_at`), contacts of earlier lists that no message confirms included. `complaint_counts`
-    are (delivered, complained) of the last days by channel and number of days.
+    caps count (`channel`, `sent_at`), contacts of earlier lists that no message confirms included. Stops and sends
+    are those of the person: of every account with the same `person_key`. `complaint_counts` are (delivered,
+    complained) of the last days by channel and number of days.
     """
 
     users: Mapping[str, Row]
@@ -43,8 +45,8 @@ class ProofFacts:
 class ProofRules:
     """By what contacts are judged. `channel_hours` and caps (messages, hours) are those of the settings.
 
-    `wordings` are the texts by strategy and channel (locale, parts); `unequal` the strategies whose offer hangs on a
-    prediction.
+    `wordings` are the texts by strategy and channel (locale, parts); `unequal` the strategies whose offer is not shown
+    to be the same for everybody; `offers` kind and cost of the offer by strategy, of those that have one.
     """
 
     book: LawBook
@@ -56,6 +58,7 @@ class ProofRules:
     caps: Sequence[tuple[int, int]]
     wordings: Mapping[tuple[str, str], Sequence[tuple[str, Mapping[str, str | None]]]]
     unequal: frozenset[str] = frozenset()
+    offers: Mapping[str, tuple[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, order=True)
@@ -74,7 +77,7 @@ def breaches(contacts: Sequence[Row], facts: ProofFacts, *, rules: ProofRules) -
     A row has `user_id`, `channel`, `strategy_id`, `send_at` (ISO 8601 with offset).
     """
     worded: dict[tuple[str, str, str], list[tuple[str, str]]] = {}
-    found = []
+    found = [*_twice(contacts, facts), *_unlike(contacts, facts, rules)]
     for row in contacts:
         user = facts.users.get(row["user_id"], {})
         packs = rules.book.law(user.get("country")).packs
@@ -84,6 +87,40 @@ def breaches(contacts: Sequence[Row], facts: ProofFacts, *, rules: ProofRules) -
         broken = [*worded[key], *_personal(row, user, packs, facts, rules), *_timed(row, user, packs, facts, rules)]
         found += [Breach(row["user_id"], row["channel"], rule_id, what) for rule_id, what in broken]
     return sorted(set(found))
+
+
+def _twice(contacts: Sequence[Row], facts: ProofFacts) -> list[Breach]:
+    """Persons who are on the list by more than one account."""
+    accounts: dict[str, set[str]] = {}
+    for row in contacts:
+        if person := facts.users.get(row["user_id"], {}).get("person_key"):
+            accounts.setdefault(person, set()).add(row["user_id"])
+    several = {user_id: sorted(ids - {user_id}) for ids in accounts.values() for user_id in ids if len(ids) > 1}
+    return [
+        Breach(row["user_id"], row["channel"], "person.once", f"the person is on the list as {others[0]} too")
+        for row in contacts
+        if (others := several.get(row["user_id"]))
+    ]
+
+
+def _unlike(contacts: Sequence[Row], facts: ProofFacts, rules: ProofRules) -> list[Breach]:
+    """Rows with another offer than most of their stage who have one, where law asks for equal offers."""
+    by_stage: dict[tuple[str, str], list[tuple[tuple[str, float], Row]]] = {}
+    for row in contacts:
+        user = facts.users.get(row["user_id"], {})
+        packs = rules.book.law(user.get("country")).packs
+        if row["strategy_id"] in rules.offers and _of(packs, "equal_offers", row["channel"]):
+            offer = rules.offers[row["strategy_id"]]
+            by_stage.setdefault(("+".join(pack.id for pack in packs), str(user.get("stage"))), []).append((offer, row))
+    found = []
+    for (_, stage), given in by_stage.items():
+        counts = Counter(offer for offer, _ in given)
+        usual = max(sorted(counts), key=lambda offer: counts[offer])
+        said = f"another offer than {usual[0]} of {usual[1]:g}, which others of {stage} get"
+        found += [
+            Breach(row["user_id"], row["channel"], "offers.equal", said) for offer, row in given if offer != usual
+        ]
+    return found
 
 
 def _personal(
@@ -102,7 +139,7 @@ def _personal(
         if user.get("birth_on") and not is_exempt and _age(user["birth_on"], rules.send_on) < rule.min_age:
             yield rule.id, f"is younger than {rule.min_age}"
     if row["strategy_id"] in rules.unequal and _of(packs, "equal_offers", channel):
-        yield "offers.equal", "the offer hangs on a prediction"
+        yield "offers.equal", "nothing shows that the offer hangs on no prediction"
     for rule in _of(packs, "complaint_rate", channel):
         delivered, complained = facts.complaint_counts.get((channel, rule.window_days), (0, 0))
         if delivered >= rule.min_messages and complained / delivered >= rule.max_share:

@@ -126,7 +126,7 @@ class Minors(BaseRule):
 
 
 class EqualOffers(BaseRule):
-    """An offer must not hang on a prediction about the user, unless the strategy states an equal basis."""
+    """An offer must not hang on a prediction about the user: its strategy states an equal basis, and asks for none."""
 
     limits: Literal["equal_offers"]
 

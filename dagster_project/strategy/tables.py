@@ -33,7 +33,7 @@ columns:
   template_id: the words
   consent_basis: on what the permission rests
   law: the packs of rules that bind the user
-  offer_basis: why the offer is the same for everybody, where law asks for that; else null
+  offer_basis: why the offer is the same for everybody, where there is one and law asks for that; else null
 """
 
 EXPORTED = table_doc("strategy.exported", EXPORTED_TEXT)

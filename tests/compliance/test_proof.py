@@ -103,6 +103,17 @@ def test_complaint_deletion_and_unsubscribing_end_contact() -> None:
     assert _broken(unsubscribed=before) == []
 
 
+def test_two_accounts_of_one_person_on_one_list_are_a_breach() -> None:
+    def twice(*persons: str | None) -> list[tuple[str, str]]:
+        users = {name: USER | {"user_id": name, "person_key": one} for name, one in zip("ab", persons, strict=True)}
+        known = ProofFacts(users=users, consents={name: [CONSENT] for name in "ab"})
+        found = breaches([ROW, ROW | {"user_id": "b"}], known, rules=RULES)
+        return [(breach.user_id, breach.rule_id) for breach in found]
+
+    assert twice("p", "p") == [("a", "person.once"), ("b", "person.once")]
+    assert twice("p", "q") == twice(None, None) == twice("", "") == []
+
+
 @pytest.mark.parametrize(
     ("send_at", "rule_ids"),
     [
@@ -158,3 +169,25 @@ def test_words_and_offers_are_judged_by_the_law_of_the_reader() -> None:
     unequal = replace(RULES, unequal=frozenset({"hello"}))
     assert _broken(noon, china, rules=unequal) == ["offers.equal"]
     assert _broken(rules=unequal) == []
+
+
+def test_two_depths_of_offer_in_one_stage_are_a_breach_where_law_asks_for_equal_offers() -> None:
+    offers = replace(RULES, offers={"deep": ("discount", 20.0), "flat": ("discount", 5.0)})
+    wordings = {(name, "email"): [("zh", GOOD)] for name in ("hello", "deep", "flat")}
+    rules = replace(offers, wordings=wordings)
+
+    def unlike(country: str, zone: str, *rows: tuple[str, str, str]) -> list[tuple[str, str]]:
+        where = {"country": country, "timezone": zone}
+        users = {name: USER | where | {"user_id": name, "stage": stage} for name, _, stage in rows}
+        known = ProofFacts(users=users, consents={name: [CONSENT] for name in users})
+        contacts = [
+            ROW | {"user_id": name, "strategy_id": strategy, "send_at": f"2026-06-02T12:00:00{offset[country]}"}
+            for name, strategy, _ in rows
+        ]
+        return [(one.user_id, one.rule_id) for one in breaches(contacts, known, rules=rules)]
+
+    offset = {"CN": "+08:00", "DE": "+02:00"}
+    mixed = (("a", "flat", "lost"), ("b", "flat", "lost"), ("c", "deep", "lost"), ("d", "deep", "relapsed"))
+    assert unlike("CN", "Asia/Shanghai", *mixed) == [("c", "offers.equal")]
+    assert unlike("DE", "Europe/Berlin", *mixed) == []
+    assert unlike("CN", "Asia/Shanghai", ("a", "hello", "lost"), ("b", "flat", "lost")) == []
