@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from dagster_project.compliance.law import Law
 from dagster_project.compliance.packs import LawBook
 from dagster_project.compliance.rules import BaseRule, Pack, RequiredText
 from dagster_project.compliance.zones import CAUTION_MINUTES, country_code, country_zones
@@ -80,10 +81,11 @@ def breaches(contacts: Sequence[Row], facts: ProofFacts, *, rules: ProofRules) -
     found = [*_twice(contacts, facts), *_unlike(contacts, facts, rules)]
     for row in contacts:
         user = facts.users.get(row["user_id"], {})
-        packs = rules.book.law(user.get("country")).packs
+        law = rules.book.law(user.get("country"))
+        packs = law.packs
         key = (row["strategy_id"], row["channel"], "+".join(pack.id for pack in packs))
         if key not in worded:
-            worded[key] = [*_wording(row, packs, rules)]
+            worded[key] = [*_wording(row, [law], rules)]
         broken = [*worded[key], *_personal(row, user, packs, facts, rules), *_timed(row, user, packs, facts, rules)]
         found += [Breach(row["user_id"], row["channel"], rule_id, what) for rule_id, what in broken]
     return sorted(set(found))
@@ -207,15 +209,15 @@ def _timed(
             yield rule.id, f"more than {rule.max_messages} in {rule.hours} hours"
 
 
-def _wording(row: Row, packs: Sequence[Pack], rules: ProofRules) -> Iterator[tuple[str, str]]:
+def _wording(row: Row, laws: Sequence[Law], rules: ProofRules) -> Iterator[tuple[str, str]]:
     texts = rules.wordings.get((row["strategy_id"], row["channel"]), ())
     if not texts:
         yield "text", "there are no words for the channel"
     for locale, parts in texts:
-        for rule in _of(packs, "required_text", row["channel"]):
+        for rule in _of(laws, "required_text", row["channel"]):
             if not _holds(rule, parts.get(rule.part) or ""):
                 yield rule.id, f"{locale}: {rule.part} lacks what must be there"
-        for rule in _of(packs, "forbidden_words", row["channel"]):
+        for rule in _of(laws, "forbidden_words", row["channel"]):
             if rule.locale == locale and (not rule.industries or rules.industry in rule.industries):
                 whole = "\n".join(text for text in parts.values() if text)
                 if any(re.search(pattern, whole, re.IGNORECASE) for pattern in rule.patterns):
@@ -227,7 +229,7 @@ def _holds(rule: RequiredText, text: str) -> bool:
     return bool(text) and (text.startswith(slot) if rule.is_first else slot in text)
 
 
-def _of(packs: Sequence[Pack], limits: str, channel: str | None) -> list[Any]:
+def _of(packs: Sequence[Pack] | Sequence[Law], limits: str, channel: str | None) -> list[Any]:
     rules: list[BaseRule] = [rule for pack in packs for rule in pack.rules if rule.limits == limits]
     return [rule for rule in rules if channel is None or not rule.channels or channel in rule.channels]
 

@@ -162,7 +162,9 @@ def test_words_and_offers_are_judged_by_the_law_of_the_reader() -> None:
     china = {"country": "CN", "timezone": "Asia/Shanghai"}
     noon = {"send_at": "2026-06-02T12:00:00+08:00"}
     assert _broken(rules=worded(opt_out="")) == ["text.opt_out"]
-    assert _broken(rules=worded(body="全网最低")) == []
+    assert _broken(rules=worded(body="全网最低")) == ["sensitive.commerce.zh"]
+    in_us = replace(worded(body="全网最低"), book=shipped_law_book("us"))
+    assert _broken(user={"country": "US", "timezone": "Europe/Berlin"}, rules=in_us) == ["sensitive.commerce.zh"]
     assert _broken(noon, china, rules=worded(body="最佳选择")) == ["claims.zh"]
     assert _broken(noon, china, rules=worded(alternative=None)) == ["text.alternative"]
     assert _broken(noon, china, rules=worded(subject="Hello")) == ["text.label"]
