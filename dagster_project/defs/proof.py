@@ -125,7 +125,7 @@ def proof_rules(project: Project, as_of: date) -> ProofRules:
         caps=((caps.max_touches_per_day, 24), (caps.max_touches_per_week, 168)),
         wordings={
             (one.id, channel): [
-                (locale, template.text(locale).model_dump())
+                (locale, template.text(locale).model_dump() | {"postal_address": settings.compliance.postal_address})
                 for template in one.templates
                 if channel in template.channels
                 for locale in LOCALES

@@ -41,7 +41,7 @@ def test_of_two_packs_the_stricter_rule_wins() -> None:
     us, china = shipped_law_book("us").law("US"), shipped_law_book("us").law("CN")
     assert (us.needs_consent("email"), china.needs_consent("email")) == (False, True)
     assert "existing_customer" in us.bases("email") and "existing_customer" not in china.bases("email")
-    assert (us.minors and us.minors.min_age, china.minors and china.minors.min_age) == (13, 14)
+    assert (us.minors and us.minors.min_age, china.minors and china.minors.min_age) == (13, 18)
     assert china.consent_citation("email") == (
         "CAN-SPAM Act, 15 U.S.C. 7704(a)(3)-(5); PIPL Art. 13-14; Advertising Law Art. 43; Measures for the "
         "Administration of Internet E-mail Services (2006) Art. 13(2); 通信短信息服务管理规定 (2015) Art. 18"

@@ -83,7 +83,8 @@ def test_a_pause_of_later_date_than_the_consent_is_held_until_its_end() -> None:
 def test_no_consent_is_a_breach_only_where_consents_are_kept_and_the_law_asks() -> None:
     assert _broken(consents={}) == ["consent.missing", "consent.missing"]
     assert _broken(consents=None) == []
-    us = replace(RULES, book=shipped_law_book("us"))
+    addressed = {("hello", "email"): [("en", GOOD | {"postal_address": "1 Example Street"})]}
+    us = replace(RULES, book=shipped_law_book("us"), wordings=addressed)
     assert (
         _broken(
             user={"country": "US", "timezone": "America/Chicago"},
@@ -162,9 +163,12 @@ def test_words_and_offers_are_judged_by_the_law_of_the_reader() -> None:
     china = {"country": "CN", "timezone": "Asia/Shanghai"}
     noon = {"send_at": "2026-06-02T12:00:00+08:00"}
     assert _broken(rules=worded(opt_out="")) == ["text.opt_out"]
+    us = {"country": "US", "timezone": "Europe/Berlin"}
+    assert _broken(user=us, rules=worded()) == ["text.postal_address"]
+    assert _broken(user=us, rules=worded(postal_address="1 Example Street")) == []
     assert _broken(rules=worded(body="全网最低")) == ["sensitive.commerce.zh"]
-    in_us = replace(worded(body="全网最低"), book=shipped_law_book("us"))
-    assert _broken(user={"country": "US", "timezone": "Europe/Berlin"}, rules=in_us) == ["sensitive.commerce.zh"]
+    in_us = replace(worded(body="全网最低", postal_address="1 Example Street"), book=shipped_law_book("us"))
+    assert _broken(user=us, rules=in_us) == ["sensitive.commerce.zh"]
     assert _broken(noon, china, rules=worded(body="最佳选择")) == ["claims.zh"]
     assert _broken(noon, china, rules=worded(alternative=None)) == ["text.alternative"]
     assert _broken(noon, china, rules=worded(subject="Hello")) == ["text.label"]
