@@ -56,7 +56,7 @@ held,2024-01-01,DORA@secret.org,,S
 """
 EXCLUDED = {
     "holdout": ["user_id", "experiment_id", "arm", "would_be_strategy"],
-    "suppressed": ["user_id", "rule_id", "citation", "until", "explanation"],
+    "suppressed": ["user_id", "rule_id", "citation", "until", "explanation", "ends_with"],
     "handover": list(HANDOVER),
 }
 

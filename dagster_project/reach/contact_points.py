@@ -10,6 +10,7 @@ from datetime import date, datetime
 
 import polars as pl
 
+from dagster_project.compliance.grounds import own_ground
 from dagster_project.compliance.law import Law, birthday
 from dagster_project.compliance.packs import LawBook
 from dagster_project.compliance.rules import Frequency
@@ -306,7 +307,10 @@ def _described(ruled: pl.DataFrame) -> pl.DataFrame:
     reach = rule.replace_strict(dict(RULES), default=None, return_dtype=pl.String)
     return ruled.with_columns(
         pl.when(rule.is_null()).then(usable).otherwise(reach).alias("reach"),
-        pl.coalesce([pl.when(rule == rule_id).then(column) for rule_id, column in _CITED.items()]).alias("citation"),
+        pl.coalesce(
+            *(pl.when(rule == rule_id).then(column) for rule_id, column in _CITED.items()),
+            own_ground(rule, channel=pl.col("channel")),
+        ).alias("citation"),
         pl.when(pl.col("severity") == GRANT).then(pl.col("basis")).alias("consent_basis"),
         pl.coalesce([pl.when(rule == rule_id).then(column) for rule_id, column in _ENDS.items()]).alias("until"),
     )

@@ -64,14 +64,14 @@ CONTACT_POINTS = table_doc(
 One row per user and channel of which something is known: whether a message may and can go there.
 
 grain: user_sk, channel
-tests: not_null user_sk, channel, reach; unique user_sk, channel
+tests: not_null user_sk, channel, reach; unique user_sk, channel; (rule_id is null) = (citation is null)
 columns:
   user_sk: the user's key inside the store
   channel: email, push, sms, ...
   reach: ok, stale, dead, revoked, capped, suppressed or unknown
   consent_basis: on what the permission rests
   rule_id: set = the channel must not be used
-  citation: the law or standard behind the rule; null for our own rules
+  citation: the law or standard behind the rule, else the user's own choice, the setting or the record; null without one
   until (date): first day on which it may be used again; null: until the user or the facts change
   code: the provider's own reason of a dead endpoint
   quiet_start (minutes): after local midnight, from when on the user wants no message

@@ -169,7 +169,7 @@ def test_a_failure_with_no_sign_of_life_after_it_is_a_dead_channel_with_its_code
     )
     points = contact_points(USERS, None, events)
     assert points.select("user_sk", "channel", "reach", "rule_id", "citation", "code").rows() == [
-        (2, "push", "dead", "reach.dead", None, "UNREGISTERED"),
+        (2, "push", "dead", "reach.dead", "Our own records: reach.endpoints", "UNREGISTERED"),
         (1, "push", "ok", None, None, None),
     ]
 
