@@ -88,6 +88,8 @@ def test_every_file_has_exactly_the_columns_of_the_contract_in_order(past: Compa
         "holdout.parquet",
         "manifest.json",
         "metrics.json",
+        "recalled.csv",
+        "recalled.parquet",
         "report.html",
         "suppressed.csv",
         "suppressed.parquet",
