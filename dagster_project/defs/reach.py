@@ -79,8 +79,9 @@ def make_recalls(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]:
     words = with_deadlines(said, users, book=project.law_book, calendar=calendar)
     points = project.read(CONTACT_POINTS.table, as_of=as_of)
     exempt = frozenset(word.lower() for word in project.settings.caps.exempt_categories)
+    listed = pending_lists(project, users, as_of)
     return {
-        RECALLED.table: recalled_contacts(pending_lists(project, users, as_of), points, words, sends, calendar=calendar),
+        RECALLED.table: recalled_contacts(listed, points, words, sends, calendar=calendar),
         LATE_MESSAGES.table: late_messages(sends, words, exempt=exempt, calendar=calendar),
     }
 

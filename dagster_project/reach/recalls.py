@@ -160,11 +160,13 @@ def recalled_contacts(
     )
 
 
-def late_messages(sends: pl.DataFrame, words: pl.DataFrame, *, exempt: frozenset[str], calendar: Calendar) -> pl.DataFrame:
+def late_messages(
+    sends: pl.DataFrame, words: pl.DataFrame, *, exempt: frozenset[str], calendar: Calendar
+) -> pl.DataFrame:
     """Messages sent after the last day that the law leaves to honour a stop, as LATE, sorted; each once.
 
-    `sends` (`user_sk`, `channel`, `message_id`, `sent_at`, `category`), those of `exempt` categories left out: a receipt
-    may follow a withdrawal. A message that breaks several rules is told by the one that was broken first.
+    `sends` (`user_sk`, `channel`, `message_id`, `sent_at`, `category`), those of `exempt` categories left out: a
+    receipt may follow a withdrawal. A message that breaks several rules is told by the one that was broken first.
     """
     category = pl.col("category").str.to_lowercase().fill_null("")
     sent_on = pl.col("sent_at").dt.replace_time_zone("UTC").dt.convert_time_zone(calendar.timezone).dt.date()
@@ -209,9 +211,7 @@ def _honour_by() -> pl.Expr:
     business = pl.col("said_on").dt.add_business_days(days, roll="backward")
     # with no day left, a word of the weekend is honoured on the weekend
     return (
-        pl.when(pl.col("is_business") & (days > 0))
-        .then(business)
-        .otherwise(pl.col("said_on") + pl.duration(days=days))
+        pl.when(pl.col("is_business") & (days > 0)).then(business).otherwise(pl.col("said_on") + pl.duration(days=days))
     )
 
 

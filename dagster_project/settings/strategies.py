@@ -63,7 +63,7 @@ class Strategies(Section):
     )
     equal_offers: bool = Field(
         False,
-        description="In a stage everybody who fits an offer gets it, equally deep, or nobody does, also where no law asks.",
+        description="In a stage all who fit an offer get it, equally deep, or nobody does, also where no law asks.",
     )
 
     @property

@@ -27,7 +27,8 @@ GAP = "measurement_gap"
 def suppressed_rows(cases: pl.DataFrame, *, catalogue: Catalogue, as_of: date) -> pl.DataFrame:
     """`user_id`, `rule_id`, `citation`, `until`, `explanation`, `ends_with`: one row per case, sorted by `user_id`.
 
-    Where no law is behind a rule, `citation` names the user's own choice, the setting or the record. The explanation is in the language of the user's `locale`, if there are words in it, else in English.
+    Where no law is behind a rule, `citation` names the user's own choice, the setting or the record. The
+    explanation is in the language of the user's `locale`, if there are words in it, else in English.
 
     The first of these that holds is named: an outage of ours, nothing left to say, closed channels, a pause after the
     last contact, deliberate silence or no fitting strategy (`strategy.none_eligible`), a later day that earns more, no

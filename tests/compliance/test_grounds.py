@@ -12,7 +12,9 @@ def _grounds(*rules: str | None) -> list[str | None]:
 
 
 def test_each_rule_of_the_gate_has_a_ground_of_its_own_or_of_its_family() -> None:
-    assert not [rule for rule, ground in zip(RULE_ORDER, _grounds(*RULE_ORDER), strict=True) if ground == "Our own rule"]
+    assert not [
+        rule for rule, ground in zip(RULE_ORDER, _grounds(*RULE_ORDER), strict=True) if ground == "Our own rule"
+    ]
 
 
 def test_the_narrower_ground_is_named_and_the_channel_with_it() -> None:

@@ -92,8 +92,13 @@ def _listed(*rows: tuple[int, str | None, datetime]) -> pl.DataFrame:
     names = {1: "a", 2: "b", 3: "c"}
     filled = [(sk, names[sk], "email", "hello", at.date(), at, send_at) for sk, send_at, at in rows]
     kinds = {
-        **{"user_sk": pl.Int64, "user_id": pl.String, "channel": pl.String, "strategy_id": pl.String},
-        **{"as_of": pl.Date, "assigned_at": pl.Datetime("us"), "send_at": pl.String},
+        "user_sk": pl.Int64,
+        "user_id": pl.String,
+        "channel": pl.String,
+        "strategy_id": pl.String,
+        "as_of": pl.Date,
+        "assigned_at": pl.Datetime("us"),
+        "send_at": pl.String,
     }
     return pl.DataFrame(filled, schema=kinds, orient="row")
 
@@ -101,7 +106,10 @@ def _listed(*rows: tuple[int, str | None, datetime]) -> pl.DataFrame:
 def _points(*rows: tuple[int, str | None, date | None]) -> pl.DataFrame:
     filled = [(sk, "email", rule, None if rule is None else "Art. 1", until) for sk, rule, until in rows]
     kinds: dict[str, Any] = {
-        **{"user_sk": pl.Int64, "channel": pl.String, "rule_id": pl.String, "citation": pl.String},
+        "user_sk": pl.Int64,
+        "channel": pl.String,
+        "rule_id": pl.String,
+        "citation": pl.String,
         "until": pl.Date,
     }
     return pl.DataFrame(filled, schema=kinds, orient="row")
@@ -109,7 +117,10 @@ def _points(*rows: tuple[int, str | None, date | None]) -> pl.DataFrame:
 
 NO_SENDS = pl.DataFrame(
     schema={
-        **{"user_sk": pl.Int64, "channel": pl.String, "message_id": pl.String, "sent_at": pl.Datetime("us")},
+        "user_sk": pl.Int64,
+        "channel": pl.String,
+        "message_id": pl.String,
+        "sent_at": pl.Datetime("us"),
         "category": pl.String,
     }
 )

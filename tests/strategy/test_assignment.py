@@ -442,7 +442,10 @@ def _discount_by_stage(equal_basis: str | None, **bounds: float) -> Catalogue:
 def test_under_equal_offers_a_discount_by_stage_goes_to_nobody_unless_an_equal_basis_is_stated(night: Night) -> None:
     stage = [{"country": "CN", "value_if_returned": 20.0 * n} for n in range(1, 21)]
     free = night(*(user | {"country": "DE"} for user in stage), catalogue=_discount_by_stage(None)).exported
-    assert sorted(free["strategy_id"].unique()) == ["guided_restart", "price_save"]  # by profit, where no law forbids it
+    assert sorted(free["strategy_id"].unique()) == [
+        "guided_restart",
+        "price_save",
+    ]  # by profit, where no law forbids it
 
     bare = night(*stage, catalogue=_discount_by_stage(None)).exported
     assert bare["strategy_id"].unique().to_list() == ["guided_restart"]
