@@ -51,7 +51,8 @@ class LawBook:
         self._by_country = {**named, **overrides}
         self._chosen = chosen
         about_words = (ForbiddenWords, RequiredText)
-        self._house = tuple(rule for rule in packs[HOUSE].rules if isinstance(rule, about_words))
+        house = packs[HOUSE].rules if HOUSE in packs else ()
+        self._house = tuple(rule for rule in house if isinstance(rule, about_words))
 
     def law(self, country: str | None) -> Law:
         """The law that binds a user of this country, as the source writes it."""
