@@ -124,6 +124,7 @@ def metrics(night: Night, quality: pl.DataFrame) -> dict[str, Any]:
         "hands": night.table("strategy.hands").to_dicts(),
         "beliefs": night.table("strategy.beliefs").to_dicts(),
         "uplift": night.table("models.uplift_verdicts").to_dicts(),
+        "uplift_choices": night.table("models.uplift_choices").to_dicts(),
         "outcomes": outcome_metrics(outcome_content(night)),
         "data_quality": quality.to_dicts(),
         "messages": message_metrics(
@@ -243,6 +244,8 @@ def report_content(night: Night, quality: pl.DataFrame) -> ReportContent:
         prices=night.table("strategy.prices"),
         budget_curve=night.table("strategy.budget_curve"),
         uplift=night.table("models.uplift_verdicts"),
+        uplift_learners=night.table("models.uplift_learners"),
+        uplift_choices=night.table("models.uplift_choices"),
         beliefs=night.table("strategy.beliefs"),
         hands=night.table("strategy.hands"),
         outage_days=night.table("outages.daily_counts"),

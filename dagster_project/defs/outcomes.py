@@ -25,7 +25,7 @@ from dagster_project.outcomes.tables import BALANCE, ENTRIES, EXPERIMENTS, MONEY
 from dagster_project.outcomes.verdicts import BROKEN
 from dagster_project.outcomes.vocabulary import EXPLORE
 from dagster_project.project import Project
-from dagster_project.reach.fatigue import WITHDRAWN
+from dagster_project.reach.consents import WITHDRAWN
 
 POWER_NIGHTS = 28
 OUTCOME_ATTRIBUTE = "outcome_at"  # of imported assignments: when the file itself says that the outcome came

@@ -37,6 +37,11 @@ _LEFT = """
     from staging.message_events as told join exported using (user_sk)
     where told.event = 'unsubscribed' group by all
 """
+_REFUSALS = """
+    select exported.user_id, told.channel, told.code, max(told.occurred_at) as occurred_at
+    from staging.message_events as told join exported using (user_sk)
+    where told.event in ('failed', 'bounced') and told.code is not null group by all
+"""
 _SENDS = """
     select persons.user_id, told.user_sk, told.channel, min(told.occurred_at) as sent_at,
         lower(min(told.category)) as category
@@ -103,6 +108,7 @@ def proof_facts(project: Project, contacts: pl.DataFrame, as_of: date) -> ProofF
         consents=_by_user(asked(_CONSENTS, "staging.consents")) if "consents" in mapped else None,
         stops=frozenset([*told["user_id"], *complained["user_id"]]),
         unsubscribed=_by_user(asked(_LEFT, "staging.message_events")),
+        refusals=_by_user(asked(_REFUSALS, "staging.message_events")),
         sends=_by_user(sends),
         complaint_counts=_complaint_counts(project, as_of),
     )

@@ -66,7 +66,7 @@ def find_delivery_outages(sends: pl.DataFrame, *, first_on: date, as_of: date) -
 def with_deaths(sends: pl.DataFrame) -> pl.DataFrame:
     """The rows with `is_dead`: failed for good because the endpoint is gone, by the rules of `reach.failures`."""
     told = with_failures(sends.with_columns(event=pl.when("is_failed").then(pl.lit("failed"))))
-    is_dead = (pl.col("failure_class") == "endpoint_dead").fill_null(value=False)
+    is_dead = ((pl.col("failure_class") == "endpoint_dead") & pl.col("is_permanent")).fill_null(value=False)
     return told.with_columns(is_dead.alias("is_dead")).select(*sends.columns, "is_dead")
 
 

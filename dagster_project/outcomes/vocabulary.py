@@ -5,6 +5,8 @@ from typing import Literal
 
 HORIZONS = (1, 7, 14, 28, 60, 180)  # days from the day of entry, that day included
 LONGEST = HORIZONS[-1]
+# By `python -m benchmarks.fading`: near the best both with few outcomes a week and with many.
+HALF_LIFE_DAYS = 120.0
 DAYS_BEFORE = 28  # over which arms are compared before anything was done to anybody
 
 CONTROL = "control"

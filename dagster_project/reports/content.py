@@ -52,6 +52,10 @@ class ReportContent:
     """strategy.budget_curve: what other budgets would have earned."""
     uplift: pl.DataFrame | None = None
     """models.uplift_verdicts: whether to choose users by uplift."""
+    uplift_learners: pl.DataFrame | None = None
+    """models.uplift_learners: how well each learner orders users."""
+    uplift_choices: pl.DataFrame | None = None
+    """models.uplift_choices: one treatment for each user, or one for all."""
     beliefs: pl.DataFrame | None = None
     """strategy.beliefs: what each strategy is believed to change."""
     hands: pl.DataFrame | None = None

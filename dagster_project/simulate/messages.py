@@ -25,15 +25,16 @@ MAX_REFUSALS = 3
 # Unregistered is APNs' word for a removed app; BadDeviceToken for a token that is not, or no longer, one.
 PUSH_DEAD = ("BadDeviceToken", "UNREGISTERED")
 PUSH_TRANSIENT = ("ServiceUnavailable", "UNAVAILABLE")
-# Email: RFC 3463 (5.1.1 no such mailbox, 4.2.2 mailbox full, 4.4.2 connection dropped); SMS: receipt
-# states of SMPP 3.4; WeChat: errcode 40003 (no such openid), 43004 (does not follow), -1 (system busy).
+# Email: RFC 3463 (5.1.1 no such mailbox, 4.2.2 mailbox full, 4.4.2 connection dropped); SMS: receipt states of SMPP
+# 3.4, with the cause of a death (err 001 unknown subscriber, 3GPP TS 29.002); WeChat: errcode 40003 (no such openid),
+# 43004 (does not follow), -1 (system busy).
 CODES = (
     *PUSH_DEAD,
     *PUSH_TRANSIENT,
     "5.1.1",
     "4.2.2",
     "4.4.2",
-    "UNDELIV",
+    "UNDELIV err:001",
     "EXPIRED",
     "40003",
     "-1",
@@ -42,7 +43,7 @@ CODES = (
 )
 REMOVED_ON_IOS = CODES.index("Unregistered")
 UNFOLLOWED = CODES.index("43004")
-PERMANENT_CODES = (*PUSH_DEAD, "Unregistered", "5.1.1", "UNDELIV", "40003")
+PERMANENT_CODES = (*PUSH_DEAD, "Unregistered", "5.1.1", "UNDELIV err:001", "40003")
 DEAD_CODE = (0, 4, 7, 9)
 TRANSIENT_CODE = (2, 5, 8, 10)
 OUTAGE_CODE = (2, 6, 8, 10)

@@ -113,6 +113,8 @@ ASSETS = [
     "models/return_spells",
     "models/scores",
     "models/training_snapshots",
+    "models/uplift_choices",
+    "models/uplift_learners",
     "models/uplift_scores",
     "models/uplift_verdicts",
     "models/value_comparison",

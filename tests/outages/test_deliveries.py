@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from dagster_project.outages.deliveries import find_delivery_outages
+from dagster_project.outages.deliveries import find_delivery_outages, with_deaths
 
 FIRST = date(2024, 1, 1)
 N_DAYS = 120
@@ -88,3 +88,10 @@ def test_a_campaign_after_a_long_pause_finds_more_dead_tokens_and_is_no_purge() 
 
 def test_no_messages_no_outage() -> None:
     assert found([]) == []
+
+
+def test_only_a_permanent_failure_of_a_dead_endpoint_is_a_death() -> None:
+    codes = ["550 5.1.1 User unknown", "450 4.1.1 unverified address", "4.4.2", "oops"]
+    rows = pl.DataFrame([failed(9, 1, code, channel="email") for code in codes], schema=SCHEMA)
+
+    assert with_deaths(rows)["is_dead"].to_list() == [True, False, False, False]
