@@ -253,7 +253,9 @@ class Project:
 
     def _slots_with_data(self) -> frozenset[str]:
         """The places in templates that some source can fill."""
-        return slots_with_data({table: tuple(one.columns) for table, one in self.settings.sources.tables.items()})
+        mapped = {table: tuple(one.columns) for table, one in self.settings.sources.tables.items()}
+        given = {"compliance": ("postal_address",)} if self.settings.compliance.postal_address else {}
+        return slots_with_data({**mapped, **given})
 
     def hands(self, as_of: date) -> Hands:
         """What people decided of strategies, as it stands on a night."""
@@ -281,8 +283,13 @@ class Project:
     @cached_property
     def content_faults(self) -> tuple[TemplateFault, ...]:
         """The templates that must not be used, and why."""
-        industry = self.settings.compliance.industry
-        return review_catalogue(self.catalogue, laws=self.law_book.every_law(), industry=industry)
+        chosen = self.settings.compliance
+        return review_catalogue(
+            self.catalogue,
+            laws=self.law_book.every_law(),
+            industry=chosen.industry,
+            postal_address=chosen.postal_address,
+        )
 
     def gate_rules(self, as_of: date) -> GateRules:
         """What decides which channels a user may be reached on the day after `as_of`."""

@@ -200,6 +200,14 @@ class Compliance(Section):
     industry: Literal["commerce", "finance", "health", "education", "social"] = Field(
         "commerce", description="Industry whose strategies and words are used, and whose sensitive words none may hold."
     )
+    postal_address: str | None = Field(
+        None,
+        min_length=1,
+        pattern=r"\S",
+        description="Postal address of the sender, shown in each message; unset: no e-mail to where law asks for one"
+        " (United States).",
+        examples=["Example Ltd, 1 Example Street, Springfield"],
+    )
     categories: Strings = Field(
         (
             *("winback", "win_back", "marketing", "promotion", "promotions", "promotional", "offers", "all"),

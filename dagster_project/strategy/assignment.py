@@ -17,7 +17,7 @@ from dagster_project.strategy.holdout import CONTROL, EXPLORE, TREAT, assign_arm
 from dagster_project.strategy.ledger import assigned, night_rows, propensity
 from dagster_project.strategy.market import market_report, night_limits
 from dagster_project.strategy.options import best_options, price_options
-from dagster_project.strategy.parity import equal_depths
+from dagster_project.strategy.parity import equal_offers
 from dagster_project.strategy.places import (
     EXPORT,
     HOLD,
@@ -28,6 +28,7 @@ from dagster_project.strategy.places import (
     explored,
     with_choice,
     with_few_who_are_here,
+    with_one_account_each,
     with_outcome,
 )
 from dagster_project.strategy.rules import DecisionRules
@@ -197,7 +198,7 @@ def decide(
         cases, catalogue=catalogue, rules=rules, as_of=as_of, attention=known.attention, scores=known.scores
     )
     priced = allowed_options(priced, hands=rules.hands)
-    priced = equal_depths(priced, cases, catalogue=catalogue, rules=rules)
+    priced = equal_offers(priced, cases, catalogue=catalogue, rules=rules)
     apart_since = as_of - timedelta(days=APART_DAYS)
     priced = compatible_options(priced, past.contacts, catalogue=catalogue, since=apart_since)
     options = next_options(priced, standing, past, catalogue=catalogue, draws=_word_draws(cases, rules))
@@ -212,7 +213,10 @@ def decide(
         maintain_order="left",
     )
     is_free = pl.col("cool_until").is_null() & pl.col("wait_until").is_null()
-    passed = with_few_who_are_here(cases.filter((pl.col("expected_profit") > 0) & is_free), rules=rules)
+    may_pass = with_few_who_are_here(cases.filter((pl.col("expected_profit") > 0) & is_free), rules=rules)
+    passed = with_one_account_each(may_pass)
+    others = may_pass.join(passed, on="user_sk", how="anti")["user_sk"]
+    cases = cases.with_columns(pl.col("user_sk").is_in(others.implode()).alias("is_other_account"))
     reachable = passed.filter(pl.col("arm") != CONTROL)["user_sk"]
     market = clear_night(options, passed, drawn=drawn, rules=rules)
     cases = with_choice(cases, market)
@@ -299,8 +303,8 @@ def _without_moment(cases: pl.DataFrame, timed: pl.DataFrame) -> pl.DataFrame:
 
 
 def _offer_basis(catalogue: Catalogue, rules: DecisionRules) -> pl.Expr:
-    """What the row says of equal treatment where a law asks for it."""
-    bases = {one.id: one.offer.equal_basis or "everybody of the stage can get the same" for one in catalogue.sending}
+    """What a row with an offer says of equal treatment where a law asks for it."""
+    bases = {one.id: one.offer.equal_basis for one in catalogue.sending if one.has_offer and not one.is_unequal}
     basis = pl.col("strategy_id").replace_strict(bases, default=None, return_dtype=pl.String)
     cited_by_law = {law.key: law.offers_citation for law in rules.book.every_law() if law.needs_equal_offers}
     citation = pl.col("law").replace_strict(cited_by_law, default=None, return_dtype=pl.String)

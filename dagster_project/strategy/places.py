@@ -17,6 +17,7 @@ from dagster_project.strategy.rules import DecisionRules
 
 EXPORT, HOLD, WAIT, SUPPRESS = "exported", "holdout", "waiting", "suppressed"
 AWAITS_APPROVAL = "strategy.awaits_approval"
+OTHER_ACCOUNT = "person.other_account"
 
 
 def with_few_who_are_here(passed: pl.DataFrame, *, rules: DecisionRules) -> pl.DataFrame:
@@ -32,6 +33,14 @@ def with_few_who_are_here(passed: pl.DataFrame, *, rules: DecisionRules) -> pl.D
         return passed
     beyond = here.sort("expected_profit", "user_id", descending=[True, False]).slice(most)["user_sk"]
     return passed.filter(~pl.col("user_sk").is_in(beyond.implode()))
+
+
+def with_one_account_each(passed: pl.DataFrame) -> pl.DataFrame:
+    """Those who may have a place, of several accounts of one person only the most profitable; order kept."""
+    person = pl.col("person_key").replace("", None)
+    ranked = passed.sort("expected_profit", "user_id", descending=[True, False])
+    best = ranked.filter(person.is_null() | person.is_first_distinct()).select("user_sk")
+    return passed.join(best, on="user_sk", how="semi", maintain_order="left")
 
 
 def clear_night(options: pl.DataFrame, passed: pl.DataFrame, *, drawn: pl.DataFrame, rules: DecisionRules) -> Market:
@@ -97,7 +106,8 @@ def explored(
 
 def with_outcome(cases: pl.DataFrame, contending: pl.DataFrame, rules: DecisionRules) -> pl.DataFrame:
     """The cases with `outcome` (EXPORT, HOLD, WAIT or SUPPRESS), the `gate` that stopped them, `gate_channel`, and
-    `own_arm`: theirs in the experiment of their strategy, if it has one.
+    `own_arm`: theirs in the experiment of their strategy, if it has one. `is_other_account` of the cases is the gate
+    of those who make way for another account of theirs.
     """
     gated = contending.select(
         "user_sk",
@@ -117,6 +127,7 @@ def with_outcome(cases: pl.DataFrame, contending: pl.DataFrame, rules: DecisionR
         .otherwise(pl.lit(EXPORT))
     )
     waiting = pl.when(pl.col("waits") & pl.col("gate").is_null()).then(pl.lit(AWAITS_APPROVAL))
+    other = pl.when("is_other_account").then(pl.lit(OTHER_ACCOUNT))
     return cases.join(gated, on="user_sk", how="left", maintain_order="left").with_columns(
-        outcome.alias("outcome"), pl.coalesce("gate", waiting).alias("gate")
+        outcome.alias("outcome"), pl.coalesce("gate", waiting, other).alias("gate")
     )

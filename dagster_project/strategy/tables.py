@@ -33,7 +33,7 @@ columns:
   template_id: the words
   consent_basis: on what the permission rests
   law: the packs of rules that bind the user
-  offer_basis: why the offer is the same for everybody, where law asks for that; else null
+  offer_basis: why the offer is the same for everybody, where there is one and law asks for that; else null
 """
 
 EXPORTED = table_doc("strategy.exported", EXPORTED_TEXT)
@@ -108,13 +108,16 @@ SUPPRESSED = table_doc(
 One row per churned user who is not contacted for another reason than the holdout.
 
 grain: user_id
-tests: not_null user_id, rule_id, explanation; unique user_id
+tests:
+  not_null user_id, rule_id, citation, explanation, ends_with; unique user_id;
+  ends_with in ('day', 'never', 'user', 'settings', 'facts'); (ends_with = 'day') = (until is not null)
 columns:
   user_id: the user's own id
   rule_id: which rule
-  citation: the law or standard behind it; null for our own rules
-  until (date): first day on which it ends; null if nothing but the user, the settings or the facts can end it
+  citation: the law or standard behind it, else the user's own choice, the setting or the record of ours
+  until (date): first day on which it ends; null where no day is known
   explanation: one sentence
+  ends_with: what ends it: day (see until), never, user (only they can), settings or facts (what we know of the user)
 """,
 )
 

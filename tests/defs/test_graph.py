@@ -128,6 +128,8 @@ ASSETS = [
     "reach/damage",
     "reach/delivery",
     "reach/harm_charges",
+    "reach/late_messages",
+    "reach/recalled",
     "reach/saturation",
     "reach/trust",
     "reach/trust_funnel",
