@@ -16,6 +16,7 @@ from dagster_project.outcomes.entries import (
     assignment_rows,
     find_faults,
     first_entries,
+    set_aside,
 )
 from dagster_project.outcomes.plans import USUAL_SHARE
 from dagster_project.outcomes.power import strategy_power
@@ -45,15 +46,27 @@ def make_outcomes(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]:
     found = read_experiments(entries, find_faults(rows, entries, as_of=as_of), rules=rules)
     broken = found.experiments.filter(pl.col("decision") == BROKEN)["experiment_id"]
     is_broken = pl.col("experiment_id").is_in(broken.implode())
+    told = with_set_aside(found.experiments, set_aside(rows))
     return {
         ENTRIES.table: entries.with_columns((~is_broken).alias("is_randomised")),
-        EXPERIMENTS.table: found.experiments,
+        EXPERIMENTS.table: told,
         BALANCE.table: arm_balance(entries),
         READOUTS.table: found.readouts,
         MONEY.table: found.money,
         SECOND_LIFE.table: second_lives(entries.filter(~is_broken)),
         POWER.table: power_of_night(project, entries, as_of, horizon_days=horizon_days),
     }
+
+
+def with_set_aside(experiments: pl.DataFrame, aside: pl.DataFrame) -> pl.DataFrame:
+    """The experiments, whose explanations also count the users who are left out because they moved from arm to arm."""
+    said = pl.format(" {} users in two arms are set aside.", "n_users")
+    return (
+        experiments.join(aside.select("experiment_id", said.alias("said")), on="experiment_id", how="left")
+        .with_columns(pl.concat_str("explanation", pl.col("said").fill_null("")).alias("explanation"))
+        .select(experiments.columns)
+        .sort("experiment_id")
+    )
 
 
 def known_assignments(project: Project, users: pl.DataFrame, as_of: date) -> pl.DataFrame:

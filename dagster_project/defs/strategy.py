@@ -28,7 +28,7 @@ from dagster_project.strategy.belief_table import belief_table
 from dagster_project.strategy.evidence import user_evidence
 from dagster_project.strategy.hours import day_hours, fit_hours
 from dagster_project.strategy.learning import beliefs_from, with_base_rates
-from dagster_project.strategy.ledger import contacts, may_write
+from dagster_project.strategy.ledger import contacts, first_arms, may_write
 from dagster_project.strategy.occasions import with_occasions
 from dagster_project.strategy.options import SCORES as MODELLED
 from dagster_project.strategy.priors import load_priors
@@ -121,7 +121,12 @@ def past_of(project: Project, candidates: pl.DataFrame, as_of: date) -> Past:
     answered = pl.max_horizontal("last_on", "last_response_on").alias("answered_on")
     answers = candidates.join(responses, on="user_sk", how="left").select("user_sk", answered)
     ledger = project.ledger_rows(after=date.min, before=as_of)
-    return Past(contacts=contacts(ledger, candidates, catalogue=project.catalogue), answers=answers)
+    rules = replace(project.decision_rules(), hands=project.hands(as_of))
+    return Past(
+        contacts=contacts(ledger, candidates, catalogue=project.catalogue),
+        answers=answers,
+        arms=first_arms(ledger, candidates, rules=rules),
+    )
 
 
 def make_send_hours(project: Project, as_of: date) -> pl.DataFrame:
