@@ -139,6 +139,7 @@ ASSETS = [
     "strategy/gated",
     "strategy/handover",
     "strategy/hands",
+    "strategy/stops",
     "strategy/holdout",
     "strategy/prices",
     "strategy/send_hours",
