@@ -54,7 +54,7 @@ from dagster_project.strategy.stopping import NO_STOPS, night_stops, stop_reason
 
 SEEDS = range(20)
 N_NIGHTS, DAYS_BETWEEN, HORIZON_DAYS = 12, 7, 14
-N_FIRST, N_NEW = 4_000, 500  # users of the first night, and users who lapse before each other
+N_FIRST, N_NEW = 2_000, 300  # users of the first night, and users who lapse before each other
 CONTROL_SHARE = 0.2
 NAMED_FROM, NAMED_SHARE = 3, 0.01  # the night from which a few users' person is known
 KEPT = ("guided_restart", "loyalty_points", "price_save", "whats_new")

@@ -60,7 +60,7 @@ def make_outcomes(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]:
 
 def with_set_aside(experiments: pl.DataFrame, aside: pl.DataFrame) -> pl.DataFrame:
     """The experiments, whose explanations also count the users who are left out because they moved from arm to arm."""
-    said = pl.format(" {} users in two arms are set aside.", "n_users")
+    said = " Users set aside, being in two arms: " + pl.col("n_users").cast(pl.String) + "."
     return (
         experiments.join(aside.select("experiment_id", said.alias("said")), on="experiment_id", how="left")
         .with_columns(pl.concat_str("explanation", pl.col("said").fill_null("")).alias("explanation"))

@@ -125,7 +125,8 @@ def is_of_words() -> pl.Expr:
 
 
 def _named(frame: pl.DataFrame, fault: str, explanation: pl.Expr) -> pl.DataFrame:
-    return frame.select("experiment_id", pl.lit(fault).alias("fault"), explanation.alias("explanation")).cast(FAULTS)
+    whole = frame.rechunk()  # polars 2.1 panics in `pl.format` where a filter has left the first chunk empty
+    return whole.select("experiment_id", pl.lit(fault).alias("fault"), explanation.alias("explanation")).cast(FAULTS)
 
 
 def _no_control(entries: pl.DataFrame) -> pl.DataFrame:

@@ -318,7 +318,7 @@ def _offer_basis(catalogue: Catalogue, rules: DecisionRules) -> pl.Expr:
 
 def _holdout(held_out: pl.DataFrame, rules: DecisionRules) -> pl.DataFrame:
     is_of_all = pl.col("arm") == CONTROL
-    own = pl.format(f"{OF_STRATEGY}{{}}", "strategy_id")
+    own = OF_STRATEGY + pl.col("strategy_id")
     return held_out.select(
         "user_id",
         pl.when(is_of_all).then(pl.lit(rules.experiment_id)).otherwise(own).alias("experiment_id"),

@@ -67,7 +67,7 @@ def night_rows(
     """
     of_all = assigned.with_columns(pl.lit(rules.experiment_id).alias("experiment_id"))
     own = assigned.filter(pl.col("own_arm").is_not_null()).with_columns(
-        pl.format(f"{OF_STRATEGY}{{}}", "strategy_id").alias("experiment_id"),
+        (OF_STRATEGY + pl.col("strategy_id")).alias("experiment_id"),
         pl.col("own_arm").alias("arm"),
         pl.col("own_propensity").alias("propensity"),
     )
@@ -126,7 +126,7 @@ def _of_words(assigned: pl.DataFrame, rules: DecisionRules) -> pl.DataFrame:
         assigned.filter((pl.col("n_words") > 1) & (pl.col("arm") != "explore"))
         .filter(is_held_out | pl.col("is_contacted"))
         .with_columns(
-            pl.format(f"{WORDS}{{}}.{{}}", "strategy_id", "channel").alias("experiment_id"),
+            (WORDS + pl.col("strategy_id") + "." + pl.col("channel")).alias("experiment_id"),
             pl.when(is_held_out).then(pl.lit("control")).otherwise("template_id").alias("arm"),
             pl.when(is_held_out)
             .then(rules.control_share)
