@@ -34,10 +34,12 @@ from dagster_project.models.shipping import ModelSpec
 from dagster_project.reach.caps import Cap
 from dagster_project.reach.contact_points import GateRules
 from dagster_project.settings import CANONICAL, Settings, load_settings
+from dagster_project.settings.model import USUAL_SALT
 from dagster_project.strategy.catalogue import Catalogue, CatalogueSource, strategy_ids, usable_catalogue
 from dagster_project.strategy.catalogue_files import StrategyFault
 from dagster_project.strategy.content import TemplateFault, closed_content, review_catalogue
 from dagster_project.strategy.hands import Hands, is_waiting
+from dagster_project.strategy.holdout import experiment_of
 from dagster_project.strategy.ledger import ASSIGNMENTS
 from dagster_project.strategy.priors import Beliefs, load_priors
 from dagster_project.strategy.rules import ChannelRules, DecisionRules
@@ -337,6 +339,7 @@ class Project:
             margin_share=settings.value.margin_share,
             business_timezone=settings.timezone,
             control_share=settings.holdout.control_share,
+            experiment_id=experiment_of(settings.holdout.salt, usual=USUAL_SALT),
             explore_share=settings.holdout.explore_share,
             budget_per_night=settings.budget.per_night,
             max_contacts=settings.budget.max_contacts,

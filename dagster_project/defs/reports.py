@@ -54,6 +54,7 @@ FRAME_TABLES: tuple[Documented, ...] = (
     strategy_tables.PRICES,
     strategy_tables.CURVE,
     strategy_tables.HANDS,
+    strategy_tables.STOPS,
     strategy_tables.BELIEFS,
     cohort_tables.EXPLANATIONS,
     cohort_tables.CONTACTS,

@@ -70,12 +70,17 @@ def with_choice(cases: pl.DataFrame, market: Market) -> pl.DataFrame:
     ).select(cases.columns)
 
 
-def contenders(cases: pl.DataFrame, market: Market, *, drawn: pl.DataFrame, rules: DecisionRules) -> pl.DataFrame:
-    """Those in the market, best first, with the channel, strategy and cost to come, and who uses up nothing of it."""
+def contenders(
+    cases: pl.DataFrame, market: Market, *, drawn: pl.DataFrame, rules: DecisionRules, earlier: pl.DataFrame
+) -> pl.DataFrame:
+    """Those in the market, best first, with the channel, strategy and cost to come, and who uses up nothing of it.
+
+    `earlier`: the arms in which users began their strategies' own experiments (`holdout.ARMS`).
+    """
     who = cases.select("user_sk", "arm", "person_key")
     arms = market.chosen.join(who, on="user_sk", how="left", maintain_order="left")
     drawn = drawn.select("user_sk", pl.col("strategy_id", "channel", "expected_cost").name.suffix(".drawn"))
-    own = own_controls(arms, salt=rules.salt, shares=rules.hands.control_shares)
+    own = own_controls(arms, salt=rules.salt, shares=rules.hands.control_shares, earlier=earlier)
     contending = arms.with_columns(own.alias("own_arm")).join(drawn, on="user_sk", how="left", maintain_order="left")
     to_come = [pl.coalesce(f"{name}.drawn", name).alias(name) for name in ("strategy_id", "channel", "expected_cost")]
     return (

@@ -176,8 +176,26 @@ columns:
   harm_probability (0 to 1): that the contact keeps users away
   n_outcomes (users): that have been read back for it
   evidence_grade: randomised, observational or prior: what the belief rests on
+  nights_to_stop (nights): until a harm of half a log-odds would be stopped with chance .9, the horizon not counted
 
-Old outcomes count less, so a strategy that stops working fades. Strategies learn from each other's outcomes too.
+Old outcomes count less, so a strategy that stops working fades. Strategies learn from each other's outcomes too. The
+nights to stop are those at the pace of late; null where nobody enters an experiment with the strategy.
+""",
+)
+
+STOPS = table_doc(
+    "strategy.stops",
+    """
+One row per strategy that the rule on harm keeps stopped: since which night, and why.
+
+grain: strategy_id
+tests: not_null strategy_id, stopped_on, explanation; unique strategy_id
+columns:
+  strategy_id: which
+  stopped_on (date): the night that found it out
+  explanation: what was seen then
+
+A stop lasts from night to night, whatever later outcomes say, until `strategies.retried_from` names a later night.
 """,
 )
 
@@ -190,7 +208,7 @@ grain: strategy_id, hand
 tests: not_null strategy_id, hand, n_users, effect; unique strategy_id, hand
 columns:
   strategy_id: which
-  hand: switched off, pinned, capped, waits for approval or holds out
+  hand: switched off, sits out, stopped by rule, pinned, capped, waits for approval or holds out
   n_users (users): tonight
   effect: in a sentence
 """,
@@ -256,7 +274,7 @@ grain: user_id, experiment_id
 tests: not_null user_id, experiment_id, arm, assigned_at, as_of; unique user_id, experiment_id
 columns:
   user_id: the user's own id
-  experiment_id: global_holdout, strategy.<id> (its own controls) or words.<id> (templates against each other)
+  experiment_id: global_holdout, strategy.<id> (its own controls) or words.<id>.<channel> (templates against each other)
   arm: treat, control or explore; in an experiment of words the template, or control
   assigned_at (UTC): when
   propensity (0 to 1): chance of that arm with that strategy
@@ -278,6 +296,7 @@ columns:
   fit_reason (-1 to 1): how far the strategy answered the reason
 
 A night is added once and never taken away; running the newest night again replaces that night alone. A backfill
-writes nothing: a backtest treats nobody.
+writes nothing: a backtest treats nobody. A salt other than the usual one draws another experiment, with a code behind
+its name. Words are compared on a user's first contact by the strategy alone.
 """,
 )

@@ -145,6 +145,7 @@ ASSETS = [
     "strategy/gated",
     "strategy/handover",
     "strategy/hands",
+    "strategy/stops",
     "strategy/holdout",
     "strategy/prices",
     "strategy/send_hours",
