@@ -45,7 +45,7 @@ def learner_tables(learners: pl.DataFrame | None) -> list[Table]:
     if learners is None:
         return []
     columns = (
-        Column("learner", lambda row: row["wording"], False),
+        Column("learner", lambda row: words(row["learner"]), False),
         Column("Qini", lambda row: _ends(row, "qini", ".3f"), True),
         Column("AUUC", lambda row: _ends(row, "auuc", ".1f"), True),
         Column("effect, best 10 %", lambda row: _ends(row, "uplift_at_10", ".3f"), True),
@@ -58,7 +58,7 @@ def learner_tables(learners: pl.DataFrame | None) -> list[Table]:
         rows = part.rows(named=True)
         tables.append(
             Table(
-                caption=f"{_treatment(rows[0]['strategy_id'])}: how well learners order users they have not seen",
+                caption=f"{_treatment(rows[0]['strategy_id'])}, out of fold",
                 columns=columns,
                 rows=tuple(tuple(column.cell(row) for column in columns) for row in rows),
                 marked=frozenset(place for place, row in enumerate(rows) if row["is_chosen"]),

@@ -49,8 +49,8 @@ def test_learners_stand_by_treatment_the_best_order_first_and_the_judged_one_mar
     (table,) = learner_tables(pl.DataFrame([plain, better]))
     assert table.caption.startswith("Any contact")
     assert [row[:2] for row in table.rows] == [
-        ("two regressions", ""),
-        ("one regression", "0.060 (0.060 to 0.060)"),
+        ("t", ""),
+        ("s", "0.060 (0.060 to 0.060)"),
     ]
     assert table.rows[0][-1] == "+2.0 (+1.0 to +3.0)" and table.marked == frozenset({1})
     assert learner_tables(None) == []
