@@ -48,23 +48,28 @@ def fit_dr(trial: Trial, seed: int) -> Score:
     """
     parts = _doubly_robust(trial, seed)
     lines = BentLines.fit(parts.rows, parts.rest)
-    return lambda x: parts.straight(x) + lines(parts.design.rows(x))
+
+    def score(x: Matrix) -> Floats:
+        rows = parts.design.rows(x)
+        return np.asarray(parts.straight(rows) + lines(rows))
+
+    return score
 
 
 def fit_boosted_dr(trial: Trial, seed: int) -> Score:
     """Doubly robust learner with small boosted trees on the rest: for effects where two features must meet."""
     parts = _doubly_robust(trial, seed)
     trees = _trees(trial.x, parts.rest, seed=seed, n_trees=N_LAST_TREES)
-    return lambda x: parts.straight(x) + trees(x)
+    return lambda x: parts.straight(parts.design.rows(x)) + trees(x)
 
 
 @dataclass(frozen=True)
 class _DoublyRobust:
-    """The design, the trial's rows by it, what the two regressions say of any rows, and what they left unsaid."""
+    """The design, the trial's rows by it, what the two regressions say of such rows, and what they left unsaid."""
 
     design: Design
     rows: Floats
-    straight: Score
+    straight: Predict
     rest: Floats
 
 
@@ -72,8 +77,8 @@ def _doubly_robust(trial: Trial, seed: int) -> _DoublyRobust:
     design, rows = Design.of(trial.x)
     nuisances = cross_fitted(trial, rows, seed=seed)
     effects, contrast = pseudo_effects(trial, nuisances), nuisances.contacted - nuisances.alone
-    slope, differ = shrunken_slope(contrast, effects), _difference(trial, design, rows)
-    return _DoublyRobust(design, rows, lambda x: slope * differ(x), effects - slope * contrast)
+    slope, differ = shrunken_slope(contrast, effects), _difference(trial, rows)
+    return _DoublyRobust(design, rows, lambda asked: slope * differ(asked), effects - slope * contrast)
 
 
 def fit_r(trial: Trial, seed: int) -> Score:
@@ -95,19 +100,16 @@ def fit_x(trial: Trial, seed: int) -> Score:
 
 def fit_t(trial: Trial, seed: int) -> Score:  # noqa: ARG001 - nothing is drawn
     """The difference of two regressions, one per arm."""
-    return _difference(trial, *Design.of(trial.x))
+    design, rows = Design.of(trial.x)
+    differ = _difference(trial, rows)
+    return lambda x: differ(design.rows(x))
 
 
-def _difference(trial: Trial, design: Design, rows: Floats) -> Score:
+def _difference(trial: Trial, rows: Floats) -> Predict:
     alone, contacted = (
         outcome_regression(rows[arm], trial.outcome[arm]) for arm in (~trial.is_treated, trial.is_treated)
     )
-
-    def score(x: Matrix) -> Floats:
-        asked = design.rows(x)
-        return np.asarray(contacted(asked) - alone(asked))
-
-    return score
+    return lambda asked: np.asarray(contacted(asked) - alone(asked))
 
 
 def fit_s(trial: Trial, seed: int) -> Score:  # noqa: ARG001 - nothing is drawn
