@@ -315,3 +315,43 @@ def test_dead_delivery_stays_strong_where_it_is_usual() -> None:
     found = judge_reasons(shared, as_of=AS_OF)
 
     assert found["reason"].unique().to_list() == ["delivery_dead"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "score", "text"),
+    [
+        ("nps", 10, "great customer service, love it"),
+        ("nps", 10, "价格便宜很喜欢"),
+        ("csat", 5, "the content is great"),
+        ("nps", 9, "not bored at all"),
+        ("nps", 10, "you write every day, wonderful"),
+        ("nps", 10, "found what I needed"),
+        ("csat", 5, "so much better than another app"),
+    ],
+)
+def test_praise_is_no_reason_to_leave(kind: str, score: float, text: str) -> None:
+    found = only(facts([signal(kind, score=score, text=text)]))
+
+    assert (found["reason"], json.loads(found["evidence"])) == ("unknown", [])
+
+
+def test_a_promoter_among_promoters_of_ten_is_no_complaint() -> None:
+    others = [signal("nps", user_sk=key, score=10) for key in range(2, 9)]
+    found = judge_reasons(facts([signal("nps", score=9, text="the price is fine"), *others], n_users=8), as_of=AS_OF)
+
+    assert found["reason"].to_list() == ["unknown"] * 8
+    assert json.loads(found["evidence"][0]) == []
+
+
+@pytest.mark.parametrize(("kind", "score"), [("nps", 2), ("nps", 6), ("csat", 2), ("nps", None), ("csat", None)])
+def test_words_beside_a_low_score_or_none_are_a_complaint(kind: str, score: float | None) -> None:
+    found = only(facts([signal(kind, score=score, text="way too expensive")]))
+
+    assert (found["reason"], found["decided_by"]) == ("price_or_plan", "said_price")
+
+
+def test_words_beside_a_score_that_is_low_among_the_others_are_a_complaint() -> None:
+    others = [signal("csat", user_sk=key, score=9) for key in range(2, 9)]
+    found = judge_reasons(facts([signal("csat", score=5, text="too expensive"), *others], n_users=8), as_of=AS_OF)
+
+    assert found["reason"].to_list() == ["price_or_plan", *["unknown"] * 7]
