@@ -70,10 +70,10 @@ class _Language:
 def load_topics(vocabulary: Vocabulary = "topics") -> tuple[Topic, ...]:
     """Every topic of every language, in the order of the files; `consent_sources` are ways to take a consent back."""
     found: list[Topic] = []
-    for language, has_boundaries in HAS_WORD_BOUNDARIES.items():
-        content = tomllib.loads((FOLDER / f"{language}.toml").read_text(encoding="utf-8"))
+    for name, has_boundaries in HAS_WORD_BOUNDARIES.items():
+        content = tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
         language = _Language(has_boundaries, tuple(content["negators"]), tuple(content["praise"]))
-        found += [_topic(name, given, language) for name, given in content[vocabulary].items()]
+        found += [_topic(topic, given, language) for topic, given in content[vocabulary].items()]
     return tuple(found)
 
 

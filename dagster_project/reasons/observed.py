@@ -38,21 +38,26 @@ class Observed:
     day: NDArray[np.int32]
 
 
-def current_departures(stages: pl.DataFrame, *, as_of: date) -> pl.DataFrame:
+def current_departures(stages: pl.DataFrame, *, as_of: date, unreached: pl.DataFrame | None = None) -> pl.DataFrame:
     """One row per user with an active day, by user_id: user_sk, user_id, left_on (the last active day), until_on (the
     night), usual_gap_days, is_churned. `stages` is lifecycle.stages as of `as_of`.
+
+    Of the `unreached` (user_sk, silent_since) the clock stands still, so their last active day is `silent_since`.
     """
-    return (
-        stages.filter(pl.col("days_silent").is_not_null())
-        .sort("user_id")
-        .select(
-            "user_sk",
-            "user_id",
-            (pl.lit(as_of) - pl.duration(days=pl.col("days_silent"))).cast(pl.Date).alias("left_on"),
-            pl.lit(as_of).alias("until_on"),
-            "usual_gap_days",
-            "is_churned",
-        )
+    known = stages.filter(pl.col("days_silent").is_not_null())
+    counted_on = (pl.lit(as_of) - pl.duration(days=pl.col("days_silent"))).cast(pl.Date)
+    left_on = counted_on
+    if unreached is not None:
+        since = unreached.group_by("user_sk").agg(pl.col("silent_since").min())
+        known = known.join(since, on="user_sk", how="left")
+        left_on = pl.coalesce("silent_since", counted_on)
+    return known.sort("user_id").select(
+        "user_sk",
+        "user_id",
+        left_on.alias("left_on"),
+        pl.lit(as_of).alias("until_on"),
+        "usual_gap_days",
+        "is_churned",
     )
 
 

@@ -213,6 +213,18 @@ def test_who_was_silenced_by_an_outage_has_a_measurement_gap_though_not_churned(
     assert (found["reason"], found["decided_by"]) == ("measurement_gap", "silenced_by_outage")
 
 
+def test_who_no_message_reached_since_a_purge_is_named_so_though_not_churned() -> None:
+    """Their clock stands still: by it they were seen ten days ago, long after the channel died."""
+    given = facts(channels=[DEAD])
+    stages = given.stages.with_columns(is_churned=pl.lit(False), days_silent=pl.lit(10))
+    unreached = pl.DataFrame({"user_sk": [1], "silent_since": [LEFT]}, schema_overrides={"user_sk": pl.Int64})
+
+    found = only(facts(channels=[DEAD], stages=stages, unreached=unreached))
+
+    assert (found["reason"], found["decided_by"]) == ("delivery_dead", "main_channel_dead")
+    assert judge_reasons(facts(channels=[DEAD], stages=stages), as_of=AS_OF).is_empty()
+
+
 def test_the_reason_of_an_earlier_leaving_is_taken_where_nothing_is_said_of_this_one() -> None:
     back = LEFT - timedelta(days=60)
     gap = [{"ended_on": back, "gap_days": 90, "n_active_days_before": 20}]
