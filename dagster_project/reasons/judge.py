@@ -149,7 +149,9 @@ def _decide(
     is_likely = (posterior.max(axis=1) >= LEAST_POSTERIOR) & (best != unknown)
     named = np.asarray([REASONS.index(piece.strong_for) if piece.strong_for else unknown for piece in evidence])
     reason = np.where(decided != NOBODY, named[decided], np.where(is_likely, best, unknown))
-    way = np.where(now != NOBODY, "strong", np.where(before != NOBODY, "earlier", "posterior"))
+    is_chance = np.asarray([piece.is_chance for piece in evidence])[now]
+    way = np.where(before != NOBODY, "earlier", "posterior")
+    way = np.where(now != NOBODY, np.where(is_chance, "likely", "strong"), way)
     return decided, np.where((decided == NOBODY) & ~is_likely, "unknown", way), reason
 
 
