@@ -19,6 +19,7 @@ LAST_TABLES = (
     "marts.channel_events",
     "marts.departure_messages",
     "marts.send_outcomes",
+    "marts.hourly_sends",
     "marts.messages",
     "marts.message_records",
     "marts.message_failures",

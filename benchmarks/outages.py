@@ -5,120 +5,21 @@ Worlds are drawn with other sizes, rhythms and seasons than the demo's; the fact
 
 import argparse
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-import duckdb
 import numpy as np
 import polars as pl
 
+from benchmarks.outage_logs import Log, drawn_spec, opened, place
+from benchmarks.outage_messages import delivery_nights, purge_nights
 from benchmarks.tables import table
 from dagster_project.intervals import wilson_interval
-from dagster_project.lake.duck import connect, frame
-from dagster_project.lake.sql_model import load_models
-from dagster_project.outages.deliveries import find_delivery_outages
-from dagster_project.outages.flows import Grid, count_flows
-from dagster_project.outages.recorders import Outage, find_recorder_outages
+from dagster_project.outages.recorders import Outage
 from dagster_project.simulate import Outage as Planted
 from dagster_project.simulate import WorldSpec, simulate_world
 
-CORE = ["app_open", "view", "purchase"]
 STEP_DAYS = 7
-
-
-@dataclass(frozen=True)
-class Log:
-    """A log in a database: nights can be looked at one after the other."""
-
-    con: duckdb.DuckDBPyConnection
-
-    def grid(self, as_of: date) -> Grid | None:
-        """The returns that a night may see."""
-        query = load_models()["marts.return_flows"].query.replace("intermediate.platform_days", "seen_days")
-        self.con.execute(f"create or replace view seen_days as from days where dt <= date '{as_of}'")
-        return count_flows(frame(self.con, query, {"as_of": as_of}), as_of=as_of)
-
-    def outages(self, as_of: date) -> list[tuple[Outage, date, date]]:
-        """What the night finds, with first day and day after the last."""
-        grid = self.grid(as_of)
-        found = find_recorder_outages(grid) if grid else []
-        return [(outage, grid.day(outage.fall.start), grid.day(outage.fall.end)) for outage in found] if grid else []
-
-    def deliveries(self, as_of: date) -> list[tuple[str, str, str | None, date, date]]:
-        """Kind, channel, platform, first day and day after the last of what the night finds wrong with messages."""
-        self.con.execute(f"create or replace view intermediate.message_steps as from steps where dt <= date '{as_of}'")
-        sends = frame(self.con, load_models()["marts.send_outcomes"].query, {"as_of": as_of})
-        first = as_of - timedelta(days=364)
-        return [
-            (o.kind, o.channel, o.platform, first + timedelta(days=o.fall.start), first + timedelta(days=o.fall.end))
-            for o in find_delivery_outages(sends, first_on=first, as_of=as_of)
-        ]
-
-
-@contextmanager
-def opened(events: pl.DataFrame, users: pl.DataFrame, messages: pl.DataFrame | None = None) -> Iterator[Log]:
-    """A log of canonical events (user_id, occurred_at, event_type, platform, app_version) and users (country)."""
-    with TemporaryDirectory() as folder, connect(spill=Path(folder), threads=2) as con:
-        keys = events.select("user_id").unique().sort("user_id").with_row_index("user_sk")
-        staged = events.join(keys, on="user_id").select(
-            pl.col("user_sk").cast(pl.Int64),
-            "occurred_at",
-            _business_day(),
-            "event_type",
-            "platform",
-            "app_version",
-            pl.int_range(pl.len()).cast(pl.String).alias("row_hash"),
-        )
-        known = keys.join(users, on="user_id", how="left").select(
-            pl.col("user_sk").cast(pl.Int64), "user_id", "country"
-        )
-        con.execute("create schema staging; create schema marts")
-        con.register("staged", staged)
-        con.register("known", known)
-        con.execute("create table staging.events as from staged")
-        con.execute("create table marts.users as from known")
-        query = load_models()["intermediate.platform_days"].query
-        days = frame(con, query, {"core_events": CORE, "counts_all": False})
-        con.register("made", days)
-        con.execute("create table days as from made order by dt, user_sk")
-        if messages is not None:
-            sent = messages.join(keys, on="user_id").with_columns(
-                pl.col("user_sk").cast(pl.Int64), _business_day(), pl.int_range(pl.len()).alias("row_hash")
-            )
-            con.register("sent", sent)
-            con.execute("create schema intermediate; create table staging.message_events as from sent")
-            made = frame(con, load_models()["intermediate.message_steps"].query)
-            con.register("steps_made", made)
-            con.execute("create table steps as from steps_made")
-        yield Log(con)
-
-
-def _business_day() -> pl.Expr:
-    """The day in the zone of the simulated company, as ingestion dates it."""
-    at = pl.col("occurred_at").dt.replace_time_zone("UTC").dt.convert_time_zone(WorldSpec().business_timezone)
-    return at.dt.date().alias("dt")
-
-
-def drawn_spec(seed: int, *, outages: tuple[Planted, ...], n_users: int) -> WorldSpec:
-    """A world whose rhythm, season and size come from the seed."""
-    rng = np.random.default_rng(seed)
-    return WorldSpec(
-        n_users=n_users,
-        seed=seed,
-        first_on=date(2023, 1, 1) + timedelta(days=int(rng.integers(0, 365))),
-        n_days=420,
-        usual_gap_days=float(rng.uniform(5, 25)),
-        gap_log_sd_between=float(rng.uniform(0.4, 1.0)),
-        seasonal_amplitude=float(rng.uniform(0, 0.5)),
-        stay_days=float(rng.uniform(60, 250)),
-        leaver_share=float(rng.uniform(0.4, 0.9)),
-        stuck_version_share=float(rng.uniform(0.04, 0.2)),
-        outages=outages,
-        campaign_day=200,
-    )
 
 
 def drawn_outages(seed: int) -> tuple[Planted, ...]:
@@ -170,11 +71,6 @@ def overlaps(found: Outage, planted: Planted, start: date, end: date, *, spec: W
     return found.platform == planted.platform and start < after and first < end
 
 
-def place(*names: str | None) -> str:
-    """Platform, version and country in one word."""
-    return "/".join(name for name in names if name) or "everywhere"
-
-
 def false_nights(seed: int, *, n_users: int) -> tuple[int, int]:
     """Nights looked at and nights flagged, of a world in which nothing breaks."""
     spec = drawn_spec(seed, outages=(), n_users=n_users)
@@ -186,39 +82,6 @@ def false_nights(seed: int, *, n_users: int) -> tuple[int, int]:
 def count_flagged(log: Log, first_on: date, *, days: Sequence[int]) -> tuple[int, int]:
     """Nights looked at, nights flagged."""
     return len(days), sum(bool(log.outages(first_on + timedelta(days=day))) for day in days)
-
-
-def delivery_nights(seed: int, *, n_users: int) -> tuple[int, int, list[tuple[str, ...]]]:
-    """Quiet nights looked at and flagged before anything is planted, and one line per planted fault of messages."""
-    refused = Planted(kind="messages", start_day=300, end_day=302, channel=("email", "push")[seed % 2])
-    spec = replace(drawn_spec(seed, outages=(refused,), n_users=n_users), purge_day=340, purge_share=0.6)
-    world = simulate_world(spec)
-    platforms = world.tables["events"].drop_nulls("platform").unique("user_id", keep="first", maintain_order=True)
-    flagged = 0
-    with opened(world.tables["events"], world.tables["users"], world.tables["message_events"]) as log:
-        log.con.register("platforms", platforms)
-        log.con.execute(
-            "create table marts.last_platforms as "
-            "select user_sk, platform from platforms join marts.users using (user_id)"
-        )
-        quiet = range(30, 300, 2 * STEP_DAYS)
-        flagged = sum(bool(log.deliveries(spec.first_on + timedelta(days=day))) for day in quiet)
-        last = spec.first_on + timedelta(days=spec.n_days - 1)
-        found = log.deliveries(last)
-    lines: list[tuple[str, ...]] = []
-    planted = (("messages", str(refused.channel), 300, 302), ("token_purge", "push", 340, 341))
-    for kind, channel, start, end in planted:
-        hits = [f for f in found if f[:2] == (kind, channel)]
-        days = f"{spec.first_on + timedelta(days=start)} to {spec.first_on + timedelta(days=end)}"
-        lines.append(
-            (str(seed), f"{kind} {channel}", days, f"{hits[0][3]} to {hits[0][4]}" if hits else "not found", "")
-        )
-    lines += [
-        (str(seed), f"{f[0]} {f[1]}", "FALSE", f"{f[3]} to {f[4]}", "")
-        for f in found
-        if f[:2] not in [p[:2] for p in planted]
-    ]
-    return len(quiet), flagged, lines
 
 
 def real_logs(folder: Path) -> Iterator[tuple[str, pl.DataFrame]]:
@@ -282,8 +145,15 @@ def main() -> None:
     found = sum(line[3] != "not found" for line in planted)
     print(f"\n{found} of {len(planted)} found, {len(lines) - len(planted)} false\n", flush=True)
     quiet = [delivery_nights(seed, n_users=4 * asked.users) for seed in range(asked.worlds // 2)]
-    print(table(["world", "what", "planted", "found", ""], [line for _, _, told in quiet for line in told]), flush=True)
-    print(f"\nmessages: {sum(q[1] for q in quiet)} of {sum(q[0] for q in quiet)} quiet nights flagged\n", flush=True)
+    sizes = (asked.users, asked.users * 5 // 3)
+    quiet += [purge_nights(seed, n_users=n) for n in sizes for seed in range(20, 20 + asked.worlds)]
+    shown = [line for _, _, lines in quiet for line in lines]
+    print(table(["world", "users", "what", "planted", "found"], shown), flush=True)
+    for what in ("messages", "token_purge"):
+        planted = [line for line in shown if line[2].startswith(what) and line[3] != "FALSE"]
+        false = sum(line[2].startswith(what) and line[3] == "FALSE" for line in shown)
+        print(f"\n{what}: {sum(line[4] != 'not found' for line in planted)} of {len(planted)} found, {false} false")
+    print(f"messages: {sum(q[1] for q in quiet)} of {sum(q[0] for q in quiet)} quiet nights flagged\n", flush=True)
     nights = [false_nights(seed, n_users=asked.users) for seed in range(100, 100 + asked.worlds)]
     nights += [real_false_nights(rows) for _, rows in real_logs(asked.real_data)]
     looked, flagged = (sum(pair[i] for pair in nights) for i in (0, 1))

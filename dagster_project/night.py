@@ -20,8 +20,9 @@ from dagster_project.project import Project
 from dagster_project.reach.saturation import max_per_week
 from dagster_project.reports import ReportContent, render_report, write_plotly_js
 from dagster_project.reports.compliance import RuleFigures
+from dagster_project.reports.experiment_pages import OutcomeContent
 from dagster_project.reports.messages import message_metrics
-from dagster_project.reports.outcomes import OutcomeContent, outcome_metrics
+from dagster_project.reports.outcomes import outcome_metrics
 from dagster_project.reports.reasons import reason_metrics
 from dagster_project.reports.trust import TrustContent
 from dagster_project.rule_figures import rule_figures, rule_metrics
@@ -124,7 +125,8 @@ def metrics(night: Night, quality: pl.DataFrame) -> dict[str, Any]:
         "hands": night.table("strategy.hands").to_dicts(),
         "beliefs": night.table("strategy.beliefs").to_dicts(),
         "uplift": night.table("models.uplift_verdicts").to_dicts(),
-        "outcomes": outcome_metrics(outcome_content(night)),
+        "uplift_choices": night.table("models.uplift_choices").to_dicts(),
+        "outcomes": outcome_metrics(outcome_content(night), as_of=night.as_of),
         "data_quality": quality.to_dicts(),
         "messages": message_metrics(
             night.table("marts.message_quality"),
@@ -241,6 +243,8 @@ def report_content(night: Night, quality: pl.DataFrame) -> ReportContent:
         prices=night.table("strategy.prices"),
         budget_curve=night.table("strategy.budget_curve"),
         uplift=night.table("models.uplift_verdicts"),
+        uplift_learners=night.table("models.uplift_learners"),
+        uplift_choices=night.table("models.uplift_choices"),
         beliefs=night.table("strategy.beliefs"),
         hands=night.table("strategy.hands"),
         outage_days=night.table("outages.daily_counts"),

@@ -19,6 +19,11 @@ _GRANTED = {"granted", "opted_in", "subscribed"}
 _PAUSED = {"paused", "snoozed"}
 _SEPARATOR = "[,;|，；、]"
 _EVERY_CHANNEL = {"all", "any", "*"}
+# How providers of text messages say that the user answered STOP, or stands on their list of those who did.
+_STOP_CHANNELS = {"sms", "text", "text_message", "mms", "twilio"}
+_STOP = re.compile(
+    r"(?<![\w.-])21610(?!\w|\.\d)|isv\.customer_refused|failedoperation\.phonenumberinblacklist|mx:0012", re.I
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +31,8 @@ class ProofFacts:
     """The source facts of the exported users, by `user_id`, up to `as_of`; times are UTC without a zone.
 
     `consents` None: no such table is mapped. `stops` are users who complained or asked to be deleted, in feedback or
-    about a message; `unsubscribed` rows have `channel`, `occurred_at`; `sends` the messages of the last 31 days that
+    about a message; `unsubscribed` rows have `channel`, `occurred_at`; `refusals`, of messages that failed, `code` too;
+    `sends` the messages of the last 31 days that
     caps count (`channel`, `sent_at`), contacts of earlier lists that no message confirms included. `complaint_counts`
     are (delivered, complained) of the last days by channel and number of days.
     """
@@ -35,6 +41,7 @@ class ProofFacts:
     consents: Mapping[str, Sequence[Row]] | None = None
     stops: frozenset[str] = frozenset()
     unsubscribed: Mapping[str, Sequence[Row]] = field(default_factory=dict)
+    refusals: Mapping[str, Sequence[Row]] = field(default_factory=dict)
     sends: Mapping[str, Sequence[Row]] = field(default_factory=dict)
     complaint_counts: Mapping[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
 
@@ -114,6 +121,7 @@ def _permission(said: Sequence[Row], row: Row, packs: Sequence[Pack], facts: Pro
     left = [r["occurred_at"] for r in facts.unsubscribed.get(row["user_id"], ()) if r["channel"] == row["channel"]]
     if left and (not latest or max(left) >= latest[0]["changed_at"]):
         yield "consent.withdrawn", "unsubscribed after the last consent"
+    yield from _stopped(said, row, facts)
     for one in latest:
         if _status(one) not in _GRANTED:
             yield "consent.withdrawn", f"the consent on record is {_status(one)!r}"
@@ -125,6 +133,19 @@ def _permission(said: Sequence[Row], row: Row, packs: Sequence[Pack], facts: Pro
             asked = _of([pack], "consent", row["channel"])
             if not asked or any(rule.is_required for rule in asked):
                 yield "consent.missing", f"no consent on record ({pack.id})"
+
+
+def _stopped(said: Sequence[Row], row: Row, facts: ProofFacts) -> Iterator[tuple[str, str]]:
+    granted = max((r["changed_at"] for r in said if _status(r) in _GRANTED), default=None)
+    for refusal in facts.refusals.get(row["user_id"], ()):
+        stands = granted is None or refusal["occurred_at"] >= granted
+        if stands and refusal["channel"] == row["channel"] and says_stop(refusal["channel"], refusal["code"]):
+            yield "consent.revoked_at_provider", f"answered STOP to the provider ({refusal['code']})"
+
+
+def says_stop(channel: str, code: str | None) -> bool:
+    """Whether a provider's code says that the user answered STOP."""
+    return _word(channel) in _STOP_CHANNELS and _STOP.search(code or "") is not None
 
 
 def _wishes(said: Sequence[Row], row: Row, facts: ProofFacts, rules: ProofRules) -> Iterator[tuple[str, str]]:

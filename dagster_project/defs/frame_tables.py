@@ -24,6 +24,7 @@ from dagster_project.project import Project
 Make = Callable[[Project, date], pl.DataFrame]
 MakeSeveral = Callable[[Project, date], Mapping[str, pl.DataFrame]]
 Facts = Callable[[pl.DataFrame], Mapping[str, Any]]
+FactsOfAll = Callable[[Project, date, Mapping[str, pl.DataFrame]], Mapping[str, Any]]
 Results = Iterator[dg.AssetCheckResult | dg.MaterializeResult[None]]
 
 
@@ -44,8 +45,12 @@ def frame_assets(
     *,
     reads: Sequence[Documented | str],
     facts: Mapping[str, Facts] | None = None,
+    facts_of_all: Mapping[str, FactsOfAll] | None = None,
 ) -> dg.AssetsDefinition:
-    """The assets of tables that one call makes together: all are audited before any is written."""
+    """The assets of tables that one call makes together: all are audited before any is written.
+
+    `facts_of_all`: what the UI shall know of a table that only all that were made with it tell.
+    """
     inputs = [load_models()[read] if isinstance(read, str) else read for read in reads]
 
     @dg.multi_asset(
@@ -62,7 +67,9 @@ def frame_assets(
         for table, frame in made.items():
             winback.project.write(table, frame, as_of=as_of)
         for doc in docs:
-            yield written(doc, made[doc.table], facts=(facts or {}).get(doc.table))
+            wide = (facts_of_all or {}).get(doc.table)
+            told = wide(winback.project, as_of, made) if wide else {}
+            yield written(doc, made[doc.table], facts=(facts or {}).get(doc.table), told=told)
 
     return tables
 
@@ -92,7 +99,9 @@ def audited(doc: TableDoc, made: pl.DataFrame) -> Iterator[dg.AssetCheckResult]:
     yield from check_results(doc.table, results)
 
 
-def written(doc: TableDoc, made: pl.DataFrame, *, facts: Facts | None) -> dg.MaterializeResult[None]:
+def written(
+    doc: TableDoc, made: pl.DataFrame, *, facts: Facts | None, told: Mapping[str, Any] | None = None
+) -> dg.MaterializeResult[None]:
     """Rows, column types and figures of a table in place."""
     types = {name: str(type_) for name, type_ in made.schema.items()}
     return dg.MaterializeResult(
@@ -101,5 +110,6 @@ def written(doc: TableDoc, made: pl.DataFrame, *, facts: Facts | None) -> dg.Mat
             "dagster/row_count": made.height,
             "dagster/column_schema": column_schema(doc, types),
             **(facts(made) if facts else {}),
+            **(told or {}),
         },
     )

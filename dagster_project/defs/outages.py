@@ -10,14 +10,14 @@ from dagster_project.defs.frame_tables import frame_assets
 from dagster_project.defs.metadata import asset_key
 from dagster_project.defs.resources import ProjectResource, as_of_date
 from dagster_project.lifecycle import churn_thresholds
-from dagster_project.outages.night import WaysOf, find_outages, silenced_messages
+from dagster_project.outages.night import Sent, WaysOf, find_outages, silenced_messages
 from dagster_project.outages.silence import SILENCED, known_by, silenced_by_events
 from dagster_project.outages.tables import DAILY_COUNTS, OUTAGES, SILENCED_USERS, TABLES
 from dagster_project.outages.ways import ARRIVALS_QUERY, REMOVALS_QUERY, Ways, channel_ways
 from dagster_project.project import Project
 
 OF_MESSAGES = ("messages", "token_purge")
-READS = ("marts.return_flows", "marts.last_platforms", "marts.send_outcomes", "marts.users")
+READS = ("marts.return_flows", "marts.last_platforms", "marts.send_outcomes", "marts.hourly_sends", "marts.users")
 KINDS = ("events", *OF_MESSAGES)
 # Of the users whose messages failed only, and only where there was an outage of messages.
 WAYS_READ = (
@@ -32,9 +32,10 @@ WAYS_READ = (
 
 def make_outages(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]:
     """The outages of the last year and the users whom they silenced."""
-    flows, last_seen, sends, users = (project.read(table, as_of=as_of) for table in READS)
+    flows, last_seen, sends, hourly, users = (project.read(table, as_of=as_of) for table in READS)
     thresholds = churn_thresholds(users, rules=project.rules(as_of))
-    night = find_outages(flows, last_seen, sends, thresholds, as_of=as_of, ways_of=ways_at(project, as_of))
+    sent = Sent(sends, hourly)
+    night = find_outages(flows, last_seen, sent, thresholds, as_of=as_of, ways_of=ways_at(project, as_of))
     return {OUTAGES.table: night.outages, DAILY_COUNTS.table: night.daily, SILENCED_USERS.table: night.silenced}
 
 

@@ -32,6 +32,11 @@ _ENDED = """
     from staging.message_events as told join exported using (user_sk)
     where told.event in ('complained', 'unsubscribed') group by all
 """
+_REFUSALS = """
+    select exported.user_id, told.channel, told.code, max(told.occurred_at) as occurred_at
+    from staging.message_events as told join exported using (user_sk)
+    where told.event in ('failed', 'bounced') and told.code is not null group by all
+"""
 _SENDS = """
     select exported.user_id, told.channel, min(told.occurred_at) as sent_at, lower(min(told.category)) as category
     from staging.message_events as told join exported using (user_sk)
@@ -87,6 +92,7 @@ def proof_facts(project: Project, contacts: pl.DataFrame, as_of: date) -> ProofF
         consents=_by_user(asked(_CONSENTS, "staging.consents")) if "consents" in mapped else None,
         stops=frozenset([*feedback["user_id"], *complained]),
         unsubscribed=_by_user(ended.filter(pl.col("event") == "unsubscribed")),
+        refusals=_by_user(asked(_REFUSALS, "staging.message_events")),
         sends=_by_user(_sends(project, asked(_SENDS, "staging.message_events"), as_of)),
         complaint_counts=_complaint_counts(project, as_of),
     )

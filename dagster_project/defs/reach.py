@@ -40,7 +40,7 @@ def stage_caps(saturation: pl.DataFrame) -> list[Cap]:
 
 
 def contact_facts(project: Project, users: pl.DataFrame, as_of: date) -> ContactFacts:
-    """What the gate goes by; of delivery the ledger of endpoints alone says what is dead."""
+    """What the gate goes by; of delivery the ledger of endpoints alone says what is shut."""
     mapped = project.settings.sources.tables
     has_messages = "message_events" in mapped
     return ContactFacts(
@@ -65,6 +65,7 @@ def make_endpoints(project: Project, as_of: date) -> pl.DataFrame:
         sightings=project.read("marts.user_sightings", as_of=as_of),
         as_of=as_of,
         timezone=project.settings.timezone,
+        channels=project.settings.channels,
     )
 
 

@@ -126,6 +126,7 @@ def harms(project: Project, as_of: date) -> pl.DataFrame:
         consents_of(project, as_of),
         project.read("marts.app_removals", as_of=as_of),
         project.read("marts.users", as_of=as_of).select("user_sk", "last_on"),
+        channels=project.settings.channels,
     )
 
 

@@ -11,32 +11,17 @@ from dagster_project.lifecycle.tables import PARAMETERS, STAGES
 from dagster_project.models.uplift.history import (
     POOLED,
     History,
-    assigned_rows,
     closed_rows,
     comparisons,
     snapshot_days,
     with_snapshot_day,
 )
 from dagster_project.models.uplift.night import enough_rows, judge_night
-from dagster_project.models.uplift.tables import UPLIFT_SCORES, UPLIFT_VERDICTS
+from dagster_project.models.uplift.tables import TABLES, UPLIFT_CHOICES, UPLIFT_LEARNERS, UPLIFT_SCORES, UPLIFT_VERDICTS
+from dagster_project.outcomes.tables import ENTRIES, EXPERIMENTS
 from dagster_project.project import Project
 
-FEATURES, USERS, IMPORTED, USER_DAYS = (
-    "marts.user_features",
-    "marts.users",
-    "staging.assignments",
-    "intermediate.user_days",
-)
-# The day of the assignment counts: a message is often answered on it, and until the draw the arms are alike.
-RETURNS = """
-    select distinct assigned.user_sk, assigned.assigned_on
-    from assigned
-    inner join intermediate.user_days as days
-        on assigned.user_sk = days.user_sk
-        and days.dt between assigned.assigned_on and assigned.last_on
-    where days.n_core_events > 0
-    order by assigned.user_sk, assigned.assigned_on
-"""
+FEATURES, USERS = "marts.user_features", "marts.users"
 
 
 def make_uplift(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]:
@@ -46,45 +31,37 @@ def make_uplift(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]:
     is_enough = pl.col("strategy_id").is_in(enough_rows(history.pairs)["strategy_id"].to_list())
     large, thin = history.pairs.filter(is_enough), history.pairs.filter(~is_enough)
     if large.is_empty():
-        pairs, users = thin.with_columns(is_return=pl.lit(None, dtype=pl.Boolean)), pl.DataFrame()
+        pairs, users = thin, pl.DataFrame()
     else:
-        known = looked_up(project, large, as_of=as_of, horizon_days=horizon_days)
-        pairs = pl.concat([known, thin], how="diagonal").sort("strategy_id", "user_id", "experiment_id")
-        users = churned_features(project, as_of)
-    night = judge_night(pairs, users, faults=history.faults, seed=project.settings.seed)
-    return {UPLIFT_VERDICTS.table: night.verdicts, UPLIFT_SCORES.table: night.scores}
+        pairs = pl.concat([looked_up(project, large), thin], how="diagonal")
+        pairs, users = pairs.sort("strategy_id", "user_id", "experiment_id"), churned_features(project, as_of)
+    night = judge_night(pairs, users, faults=history.faults, as_of=as_of, seed=project.settings.seed)
+    return {
+        UPLIFT_VERDICTS.table: night.verdicts,
+        UPLIFT_LEARNERS.table: night.learners,
+        UPLIFT_CHOICES.table: night.choices,
+        UPLIFT_SCORES.table: night.scores,
+    }
 
 
 def read_history(project: Project, as_of: date, *, horizon_days: int) -> History:
     """Every comparison that the ledger and imported campaigns hold and whose horizon is over."""
-    imported = project.seen(IMPORTED, as_of=as_of)
-    ledger = project.ledger_rows(after=date.min, before=as_of)
-    rows = assigned_rows(imported, ledger, project.read(USERS, as_of=as_of))
-    return comparisons(closed_rows(rows, as_of=as_of, horizon_days=horizon_days))
+    entries, experiments = project.read(ENTRIES.table, as_of=as_of), project.read(EXPERIMENTS.table, as_of=as_of)
+    rows = closed_rows(entries, project.read(USERS, as_of=as_of), horizon_days=horizon_days)
+    faulty = experiments.filter(pl.col("faults").is_not_null())
+    return comparisons(rows, reasons=dict(faulty.select("experiment_id", "faults").iter_rows()))
 
 
-def looked_up(project: Project, pairs: pl.DataFrame, *, as_of: date, horizon_days: int) -> pl.DataFrame:
-    """The rows of users who were known before their assignment, with their features then, and whether they came back.
+def looked_up(project: Project, pairs: pl.DataFrame) -> pl.DataFrame:
+    """The rows of users who were known before their assignment, with their features then.
 
     Who was not known then had no features in either arm, and is left out of both.
     """
     first_on = project.event_days()[0]
     days = [day for day in snapshot_days(pairs["assigned_on"]) if day >= first_on]
     dated = with_snapshot_day(pairs, days)
-    returned = project.ask(
-        RETURNS,
-        table=USER_DAYS,
-        as_of=as_of,
-        assigned=pairs.select("user_sk", "assigned_on")
-        .unique(maintain_order=True)
-        .with_columns((pl.col("assigned_on") + pl.duration(days=horizon_days - 1)).alias("last_on")),
-    ).with_columns(pl.col("user_sk").cast(pl.Int64), is_return=pl.lit(value=True))
-    with_returns = dated.join(returned, on=["user_sk", "assigned_on"], how="left", maintain_order="left").with_columns(
-        pl.col("is_return").fill_null(value=False)
-    )
-    seen = [features_then(project, day, with_returns.filter(pl.col("snapshot_on") == day)) for day in days]
-    nobody = with_returns.clear()
-    return pl.concat([nobody, *seen], how="diagonal").sort("strategy_id", "user_id", "experiment_id")
+    seen = [features_then(project, day, dated.filter(pl.col("snapshot_on") == day)) for day in days]
+    return pl.concat([dated.clear(), *seen], how="diagonal").sort("strategy_id", "user_id", "experiment_id")
 
 
 def features_then(project: Project, day: date, rows: pl.DataFrame) -> pl.DataFrame:
@@ -109,9 +86,9 @@ def verdict_facts(verdicts: pl.DataFrame) -> dict[str, int]:
 def uplift() -> dg.Definitions:
     """The tables of uplift."""
     tables = frame_assets(
-        [UPLIFT_VERDICTS, UPLIFT_SCORES],
+        TABLES,
         make_uplift,
-        reads=[FEATURES, USERS, IMPORTED, USER_DAYS, STAGES, PARAMETERS],
+        reads=[FEATURES, USERS, ENTRIES, EXPERIMENTS, STAGES, PARAMETERS],
         facts={UPLIFT_VERDICTS.table: verdict_facts},
     )
     return dg.Definitions(assets=[tables])

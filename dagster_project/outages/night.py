@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import numpy as np
 import polars as pl
@@ -24,6 +24,8 @@ OUTAGES = pl.Schema(
         "channel": pl.String(),
         "start_on": pl.Date(),
         "end_on": pl.Date(),
+        "start_at": pl.Datetime("us"),
+        "end_at": pl.Datetime("us"),
         "n_users": pl.Int64(),
         "expected": pl.Float64(),
         "observed": pl.Float64(),
@@ -38,6 +40,14 @@ DAYS_AROUND = 28
 
 
 @dataclass(frozen=True)
+class Sent:
+    """Messages of a night: marts.send_outcomes and marts.hourly_sends."""
+
+    outcomes: pl.DataFrame
+    hourly: pl.DataFrame
+
+
+@dataclass(frozen=True)
 class OutageNight:
     """The three tables of a night."""
 
@@ -49,7 +59,7 @@ class OutageNight:
 def find_outages(
     flows: pl.DataFrame,
     last_seen: pl.DataFrame,
-    sends: pl.DataFrame,
+    sent: Sent,
     thresholds: pl.DataFrame,
     *,
     as_of: date,
@@ -57,10 +67,9 @@ def find_outages(
 ) -> OutageNight:
     """All outages as of `as_of`, oldest first, and the users whom they silenced, by user_id.
 
-    `flows`, `last_seen`, `sends` are marts.return_flows, marts.last_platforms and marts.send_outcomes of the night;
-    `thresholds` has user_sk and churn_threshold_days. `ways_of` tells the ways to the users it is given (user_sk,
-    failed_on: the first failure); it is asked only where an outage of messages was found. Nothing dated after `as_of`
-    may be in any of them.
+    `flows` and `last_seen` are marts.return_flows and marts.last_platforms of the night; `thresholds` has user_sk and
+    churn_threshold_days. `ways_of` tells the ways to the users it is given (user_sk, failed_on: the first failure); it
+    is asked only where an outage of messages was found. Nothing dated after `as_of` may be in any of them.
     """
     rows, dailies = [], []
     grid = count_flows(flows, as_of=as_of)
@@ -69,15 +78,15 @@ def find_outages(
             rows.append(_event_row(found, first_on=grid.first_on, n_days=grid.n_days))
             dailies.append(_daily(rows[-1], found.daily, found.fall, first_on=grid.first_on))
     first_on = as_of - timedelta(days=SEND_DAYS - 1)
-    for refused in find_delivery_outages(sends, first_on=first_on, as_of=as_of):
-        rows.append(_message_row(refused, first_on=first_on, n_days=SEND_DAYS))
+    for refused in find_delivery_outages(sent.outcomes, sent.hourly, first_on=first_on, as_of=as_of):
+        rows.append(_message_row(refused, first_on=first_on))
         dailies.append(_daily(rows[-1], refused.daily, refused.fall, first_on=first_on))
     outages = pl.DataFrame(rows, schema=OUTAGES, orient="row").sort("start_on", "outage_id")
     silenced = pl.concat(
         [
             SILENCED.to_frame(),
             silenced_by_events(outages, last_seen, thresholds, as_of=as_of),
-            silenced_messages(outages, last_seen, sends, thresholds, as_of=as_of, ways_of=ways_of),
+            silenced_messages(outages, last_seen, sent.outcomes, thresholds, as_of=as_of, ways_of=ways_of),
         ]
     ).sort("user_id", "outage_id")
     counts = silenced.group_by("outage_id").agg(pl.len().cast(pl.Int64).alias("counted"))
@@ -117,13 +126,14 @@ def _event_row(found: Outage, *, first_on: date, n_days: int) -> dict[str, objec
         {"platform": found.platform, "app_version": found.app_version, "country": found.country},
         said=f"{fall.observed:.0f} of about {fall.expected:.0f} expected active days of {where} were recorded{others}",
         first_on=first_on,
-        n_days=n_days,
+        is_running=fall.end == n_days,
     )
 
 
-def _message_row(found: DeliveryOutage, *, first_on: date, n_days: int) -> dict[str, object]:
-    fall = found.fall
-    where = f"{found.channel} on {found.platform}" if found.platform else found.channel
+def _message_row(found: DeliveryOutage, *, first_on: date) -> dict[str, object]:
+    fall, stratum = found.fall, found.stratum
+    where = " ".join(name for name in (stratum.platform, stratum.app_version) if name)
+    where = f"{stratum.channel} on {where}" if where else stratum.channel
     if found.kind == "messages":
         said = f"{fall.observed:.0f} messages by {where} were refused, where {fall.expected:.0f} are usual"
     else:
@@ -131,15 +141,32 @@ def _message_row(found: DeliveryOutage, *, first_on: date, n_days: int) -> dict[
             f"{fall.observed:.0f} addresses of {where} died between two messages that lie around this day, where "
             f"{fall.expected:.0f} are usual"
         )
-    place = {"platform": found.platform, "channel": found.channel}
-    return _row(found.kind, fall, place, said=said, first_on=first_on, n_days=n_days)
+    place = {"platform": stratum.platform, "app_version": stratum.app_version, "channel": stratum.channel}
+    row = _row(found.kind, fall, place, said=said, first_on=first_on, is_running=found.is_running)
+    if found.start_at is None:
+        return row
+    return {
+        **row,
+        "outage_id": f"{row['outage_id']}T{found.start_at:%H}",
+        "start_at": found.start_at,
+        "end_at": found.end_at,
+        "explanation": f"{said} {_hours(found.start_at, found.end_at)}.",
+    }
+
+
+def _hours(start_at: datetime, end_at: datetime | None) -> str:
+    """The hours in words, as far as they are over."""
+    if end_at is None:
+        return f"from {start_at:%Y-%m-%d %H:%M} UTC on"
+    same_day = (end_at - timedelta(hours=1)).date() == start_at.date()
+    end = "24:00" if same_day and end_at.date() > start_at.date() else f"{end_at:%H:%M}"
+    return f"from {start_at:%Y-%m-%d %H:%M} to {end if same_day else f'{end_at:%Y-%m-%d %H:%M}'} UTC"
 
 
 def _row(
-    kind: str, fall: Fall, place: dict[str, str | None], *, said: str, first_on: date, n_days: int
+    kind: str, fall: Fall, place: dict[str, str | None], *, said: str, first_on: date, is_running: bool
 ) -> dict[str, object]:
     start_on, last_on = first_on + timedelta(days=fall.start), first_on + timedelta(days=fall.end - 1)
-    is_running = fall.end == n_days and kind != "token_purge"
     named = [place.get(name) or "*" for name in ("platform", "app_version", "country", "channel")]
     when = f"from {start_on} on" if is_running else f"on {start_on}"
     if not is_running and last_on > start_on:

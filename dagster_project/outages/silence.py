@@ -6,8 +6,9 @@ from typing import Any
 
 import polars as pl
 
-from dagster_project.outages.deliveries import with_deaths
 from dagster_project.outages.flows import PLACE
+from dagster_project.outages.sends import PLACE as SENT_FROM
+from dagster_project.outages.sends import with_faults
 from dagster_project.outages.ways import Ways, first_arrivals, shut_by_user, with_another_way
 
 SILENCED = pl.Schema(
@@ -113,7 +114,7 @@ def _hits(outages: pl.DataFrame, sends: pl.DataFrame) -> pl.DataFrame:
     `since`: when the way was lost, the day of the purge or of the first refusal; `lost_on`: when that was seen, the
     first failure after a purge or the last refusal, after which an arrival counts; `hit_on`: the last failure.
     """
-    failed = with_deaths(sends.filter(pl.col("is_failed") & pl.col("user_sk").is_not_null()))
+    failed = with_faults(sends.filter(pl.col("is_failed") & pl.col("user_sk").is_not_null()))
     schema = {"user_sk": pl.Int64, "outage_id": pl.String, "kind": pl.String, "channel": pl.String, "end_on": pl.Date}
     found = [pl.DataFrame(schema={**schema, "since": pl.Date, "lost_on": pl.Date, "hit_on": pl.Date})]
     for outage in outages.filter(pl.col("kind") != "events").iter_rows(named=True):
@@ -170,13 +171,14 @@ def _days_to(day: object) -> pl.Expr:
 
 
 def _is_hit(outage: Mapping[str, Any]) -> pl.Expr:
-    hit: pl.Expr = pl.col("channel") == outage["channel"]
-    if outage["platform"] is not None:
-        hit &= pl.col("platform") == outage["platform"]
-    if outage["kind"] == "messages":
-        hit &= ~pl.col("is_dead") & pl.col("dt").is_between(
-            outage["start_on"], outage["end_on"] or date.max, closed="left"
-        )
+    named = [pl.col(name) == outage[name] for name in SENT_FROM if outage[name] is not None]
+    if outage["kind"] == "token_purge":
+        straddles = (pl.col("alive_on") <= outage["start_on"]) & (pl.col("dt") >= outage["start_on"])
+        return pl.all_horizontal(*named, "is_dead", straddles).fill_null(value=False)
+    if outage["start_at"] is None:
+        within = pl.col("dt").is_between(outage["start_on"], outage["end_on"] or date.max, closed="left")
     else:
-        hit &= pl.col("is_dead") & (pl.col("alive_on") < outage["start_on"]) & (pl.col("dt") >= outage["start_on"])
-    return hit.fill_null(value=False)
+        within = pl.col("hour_at") >= outage["start_at"]
+        if outage["end_at"] is not None:
+            within &= pl.col("hour_at") < outage["end_at"]
+    return pl.all_horizontal(*named, "is_refused", within).fill_null(value=False)

@@ -10,9 +10,10 @@ One row per outage of the last year that a night knows of: what of ours was brok
 grain: outage_id
 tests:
   not_null outage_id, kind, start_on, n_users, expected, observed, explanation; unique outage_id; start_on < end_on;
+  start_at < end_at;
   expected >= 0; observed >= 0; n_users >= 0
 columns:
-  outage_id: kind, place and first day in one word
+  outage_id: kind, place and first day, or first hour (UTC), in one word
   kind: events (not recorded), messages (refused by the provider) or token_purge (addresses that died in mass)
   platform: where it was; null: on all
   app_version: of the app; null: all
@@ -20,6 +21,8 @@ columns:
   channel: of the messages; null for events
   start_on (date): first day of it
   end_on (date): day after the last; null: still running
+  start_at (UTC): hour from which messages were refused; null where only days are known
+  end_at (UTC): hour from which they got through again, or none was sent; null: still running, or only days are known
   n_users (users): silenced by it, as outages.silenced_users has them
   expected: active days (events), failures (messages) or deaths around the day (token_purge) as usual
   observed: the same as seen

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from dagster_project.reach.endpoints import KEY, by_newest_endpoint, day_of, decisive_failures, own_words
+from dagster_project.reach.consents import for_each_channel
+from dagster_project.reach.endpoints import KEY, by_newest_endpoint, day_of, decisive_failures, own_words, stops
+from dagster_project.reach.failures import with_failures
 
 CHANNELS = pl.Schema(
     {
@@ -80,10 +82,14 @@ def channel_ways(
     """One row per user and channel as CHANNELS, sorted by both.
 
     `states`, `failures`: intermediate.channel_states and failure_states of the day; nothing may be dated after it. A
-    channel with one endpoint that still answers has not died.
+    channel with one endpoint that still answers has not died. A consent for all channels can shut those written to; it
+    is no proof that there is an address on any other.
     """
+    told = with_failures(failures.with_columns(pl.col("code").replace("", None)))
     named = by_newest_endpoint(states)
-    ends = decisive_failures(failures, named).select(*KEY, "endpoint", pl.coalesce("died_at", "revoked_at").alias("at"))
+    # What a quota holds back arrives another day: it is no end of a channel.
+    uncapped = told.with_columns(is_capping=pl.lit(value=False), until=pl.lit(None, dtype=pl.Date))
+    ends = decisive_failures(uncapped, named).select(*KEY, "endpoint", pl.coalesce("died_at", "revoked_at").alias("at"))
     known = (
         named.join(ends, on=[*KEY, "endpoint"], how="left")
         .group_by(KEY)
@@ -92,7 +98,14 @@ def channel_ways(
             pl.when(pl.col("at").is_not_null().all()).then(pl.col("at").max()).alias("died_at"),
         )
     )
-    said = own_words(states, consents).with_columns(pl.max_horizontal("complained_at", "out_at").alias("shut_at"))
+    spoken = None if consents is None else for_each_channel(consents, channels=set(states["channel"]))
+    named_there = for_each_channel(consents, channels=()).select(KEY) if consents is not None else states.select(KEY)
+    there = pl.concat([states.select(KEY), named_there]).unique()
+    said = (
+        own_words(states, spoken, stops(told))
+        .join(there, on=KEY, how="semi")
+        .with_columns(pl.max_horizontal("complained_at", "out_at").alias("shut_at"))
+    )
     days = {"first_seen_at": "known_on", "died_at": "died_on", "shut_at": "shut_on"}
     return (
         known.join(said, on=KEY, how="full", coalesce=True)

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from dagster_project.outcomes.readout import baseline_of
+from dagster_project.outcomes.arms import baseline_of
 from dagster_project.outcomes.vocabulary import DIMENSIONS, DRAWN_DIMENSIONS, EXPLORE
 
 NUMBERS = ("p_return", "n_active_days_before", "value_if_returned")
@@ -38,6 +38,7 @@ def arm_balance(entries: pl.DataFrame) -> pl.DataFrame:
     baseline in standard deviations of all users of the experiment; beyond .1 it deserves a look, and chance alone gives
     that to small arms. Traits that chance itself gave to explorers are left out.
     """
+    entries = entries.select("experiment_id", "arm", *NUMBERS, *DIMENSIONS)
     parts = [
         _of_experiment(str(name), entries.filter(pl.col("experiment_id") == name))
         for name in sorted(entries["experiment_id"].unique())

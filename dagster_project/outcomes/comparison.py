@@ -43,10 +43,13 @@ class Compared:
         )
 
 
-def compared_arms(moments: Moments, *, arm: str, baseline: str, n_planned: int) -> Compared:
-    """The two arms, and how many standard errors an interval reaches at each horizon, by the users who entered."""
+def compared_arms(moments: Moments, *, arm: str, baseline: str, n_planned: int | None) -> Compared:
+    """The two arms, and how many standard errors an interval reaches at each horizon, by the users who entered.
+
+    Without a plan yet nothing may be concluded: the bound is that of a look before the first.
+    """
     treated, control = moments.arms.index(arm), moments.arms.index(baseline)
     entered = moments.base[treated, 0, :, 0] + moments.base[control, 0, :, 0]
-    fraction = entered / n_planned
+    fraction = entered / n_planned if n_planned else np.zeros_like(entered)
     bound, method = looked_at(fraction)
     return Compared(arm, baseline, treated, control, bound, method, fraction)

@@ -21,3 +21,15 @@ def benjamini_hochberg(p_values: npt.ArrayLike) -> Floats:
     stepped = np.minimum.accumulate((p[order] * order.size / ranks)[::-1])[::-1]
     adjusted[order] = np.minimum(stepped, 1)
     return adjusted
+
+
+def holm(p_values: npt.ArrayLike) -> Floats:
+    """Adjusted p per comparison, in the order given: rejecting those below q is wrong anywhere with chance q at most.
+
+    Source: Holm 1979.
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(p, kind="stable")
+    adjusted = np.empty(p.shape)
+    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(p.size, 0, -1)), 1)
+    return adjusted

@@ -1,15 +1,19 @@
-"""Outcomes per entry, counted in DuckDB from the days of the lake: what happened from the day of entry on.
+"""Outcomes per entry, counted from the facts of the night: what happened from the day of entry on.
 
-The connection must show `intermediate.user_days` and `intermediate.response_days` as the night may see them.
+Entries and facts are both sorted by user and day, so each outcome is a search in a sorted list, not a join.
 """
 
+from collections.abc import Mapping
 from datetime import date
 
-import duckdb
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
-from dagster_project.lake.duck import frame
+from dagster_project.outcomes.facts import MONEY_PARTS, SCORE_PARTS, Facts, Ints, day_keys, key_at
 from dagster_project.outcomes.vocabulary import AFTER, DAYS_BEFORE, HORIZONS, LONGEST
+
+Floats = npt.NDArray[np.float64]
 
 OUTCOMES = pl.Schema(
     {
@@ -20,151 +24,92 @@ OUTCOMES = pl.Schema(
         **{metric.column(0): pl.Int64() for metric in AFTER},
         **{f"spend_{days}": pl.Float64() for days in HORIZONS},
         **{f"satisfaction_{days}": pl.Float64() for days in HORIZONS},
+        "is_known": pl.Boolean(),
     }
 )
-_SAID = {
-    "opened": "is_opened",
-    "clicked": "is_clicked",
-    "shared": "is_shared",
-    "opted_out": "is_opted_out",
-    "complained": "is_complained",
-    "app_removed": "is_app_removed",
-}
-_SINCE = "date_diff('day', entry.assigned_on, day.dt)"
+NEVER = -1
 
 
-def count_outcomes(
-    con: duckdb.DuckDBPyConnection,
-    starts: pl.DataFrame,
-    *,
-    as_of: date,
-    thresholds: pl.DataFrame,
-    withdrawals: pl.DataFrame | None = None,
-    referrals: pl.DataFrame | None = None,
-) -> pl.DataFrame:
-    """One row per user and day of entry, as OUTCOMES, sorted by user_sk, assigned_on.
+def count_outcomes(starts: pl.DataFrame, facts: Facts, *, as_of: date) -> pl.DataFrame:
+    """One row per row of `starts`, in its order, as OUTCOMES.
 
-    `starts`: user_sk, assigned_on. `thresholds`: user_sk, churn_threshold_days, by which a user who came back has left
-    again. `withdrawals`, `referrals`: user_sk, dt of consents withdrawn and of links made, if such are kept.
+    `starts`: user_sk, assigned_on, churn_threshold_days, by which a user who came back has left again (null: not
+    known), and is_known: whether anything but the assignment is seen of the user.
     `<metric>_after` is in days from the day of entry (0: on that day), null if not within 180 days or not by `as_of`;
     `n_days_seen` says how many of the days are over. `relapsed` happens on the first day of a silence beyond the
     threshold after a return. Spend is money of core events less refunds; null where no event has an amount.
     `satisfaction` is the mean score from 0 to 1 (nps ÷ 10, csat ÷ the highest seen); null of those who told nothing.
     """
-    none = pl.DataFrame(schema={"user_sk": pl.Int64, "dt": pl.Date})
-    con.register("starts", starts.select("user_sk", "assigned_on").unique())
-    con.register("thresholds", thresholds.select("user_sk", "churn_threshold_days"))
-    con.register("withdrawals", none if withdrawals is None else withdrawals.select("user_sk", "dt"))
-    con.register("referrals", none if referrals is None else referrals.select("user_sk", "dt"))
-    return frame(con, _QUERY, {"as_of": as_of}).select(list(OUTCOMES)).cast(OUTCOMES)
-
-
-def _sums(expression: str, *, name: str, kind: str) -> str:
-    """`expression` of the days within each horizon."""
-    return ",\n    ".join(
-        f"{kind}({expression}) filter (where since >= 0 and since < {days}) as {name}_{days}" for days in HORIZONS
+    keys = day_keys(starts["user_sk"].to_numpy(), starts["assigned_on"].to_physical().to_numpy().astype(np.int64))
+    order = np.argsort(keys, kind="stable")
+    thresholds = starts["churn_threshold_days"].cast(pl.Float64).fill_null(np.nan).to_numpy()
+    counted = _counted(keys[order], thresholds[order], facts)
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order))
+    made = pl.DataFrame(counted)[place].with_columns(
+        *(pl.when(pl.col(name) > NEVER).then(name).alias(name) for name in counted if name.endswith("_after")),
+        *(pl.col(name).fill_nan(None) for name, values in counted.items() if values.dtype.kind == "f"),
+        starts["user_sk"],
+        starts["assigned_on"],
+        starts["is_known"],
+        (pl.lit(as_of) - starts["assigned_on"]).dt.total_days().alias("n_days_seen") + 1,
     )
+    return made.select(list(OUTCOMES)).cast(OUTCOMES)
 
 
-def _first(flag: str, *, name: str) -> str:
-    return f"min(since) filter (where {flag} and since >= 0) as {name}_after"
+def _counted(start: Ints, threshold: Floats, facts: Facts) -> Mapping[str, npt.NDArray[np.generic]]:
+    """The outcomes of entries by ascending key; NEVER and NaN stand for null."""
+    first = np.searchsorted(facts.active, start)
+    made: dict[str, npt.NDArray[np.generic]] = {
+        "n_active_days_before": first - np.searchsorted(facts.active, start - DAYS_BEFORE),
+        "returned_after": _since(facts.active, first, start),
+        **{f"{name}_after": _since(keys, np.searchsorted(keys, start), start) for name, keys in facts.said.items()},
+        "relapsed_after": _relapses(first, start, threshold, facts),
+    }
+    return {**made, **_spend(start, facts), **_satisfaction(start, facts)}
 
 
-_QUERY = f"""
-with entry as (select user_sk, assigned_on from starts),
-first_day as (select min(assigned_on) as first_on from entry),
-wanted as (select distinct user_sk from entry),
-scale as (select case when max(csat_max) > 0 then max(csat_max) else 1 end as csat_max from intermediate.response_days),
-days as (
-    select day.user_sk, day.dt, day.n_core_events, day.amount
-    from intermediate.user_days as day
-    semi join wanted using (user_sk)
-    where day.dt >= (select first_on from first_day) - interval {DAYS_BEFORE} day
-),
-has_money as (select count(amount) > 0 as known from days),
-activity as (
-    select
-        entry.user_sk, entry.assigned_on, {_SINCE} as since, day.n_core_events > 0 as is_active, day.amount
-    from entry join days as day
-        on entry.user_sk = day.user_sk
-        and day.dt >= entry.assigned_on - interval {DAYS_BEFORE} day
-        and day.dt < entry.assigned_on + interval {LONGEST} day
-),
-active as (
-    select
-        user_sk, assigned_on,
-        count(*) filter (where is_active and since < 0) as n_active_days_before,
-        {_first("is_active", name="returned")},
-        {_sums("amount", name="spend", kind="sum")}
-    from activity group by user_sk, assigned_on
-),
-silences as (
-    select
-        user_sk, dt,
-        coalesce(lead(dt) over (partition by user_sk order by dt), $as_of) as next_on
-    from days where n_core_events > 0
-),
-leavings as (
-    select silences.user_sk, silences.dt, silences.dt + cast(floor(churn_threshold_days) + 1 as integer) as left_on
-    from silences join thresholds using (user_sk)
-    where date_diff('day', silences.dt, silences.next_on) > churn_threshold_days
-),
-relapses as (
-    select entry.user_sk, entry.assigned_on, min(date_diff('day', entry.assigned_on, leavings.left_on)) as relapsed
-    from entry join leavings
-        on entry.user_sk = leavings.user_sk and leavings.dt >= entry.assigned_on
-    group by entry.user_sk, entry.assigned_on
-),
-answers as (
-    select user_sk, dt, {", ".join(_SAID.values())}, nps_sum, nps_n, csat_sum, csat_n from intermediate.response_days
-    where dt >= (select first_on from first_day)
-    union all by name select user_sk, dt, true as is_opted_out from withdrawals
-    union all by name select user_sk, dt, true as is_shared from referrals
-),
-answered as (
-    select
-        entry.user_sk, entry.assigned_on, {_SINCE} as since, day.* exclude (user_sk, dt),
-        cast(coalesce(day.nps_sum, 0) / 10 + coalesce(day.csat_sum, 0) / scale.csat_max as decimal(18, 9)) as score_sum,
-        coalesce(day.nps_n, 0) + coalesce(day.csat_n, 0) as n_scores
-    from entry join answers as day
-        on entry.user_sk = day.user_sk
-        and day.dt >= entry.assigned_on
-        and day.dt < entry.assigned_on + interval {LONGEST} day
-    cross join scale
-),
-said as (
-    select
-        user_sk, assigned_on,
-        {", ".join(_first(f"coalesce({flag}, false)", name=name) for name, flag in _SAID.items())},
-        {_sums("score_sum", name="score", kind="sum")},
-        {_sums("n_scores", name="n_scores", kind="sum")}
-    from answered group by user_sk, assigned_on
-)
-select
-    entry.user_sk,
-    entry.assigned_on,
-    date_diff('day', entry.assigned_on, $as_of) + 1 as n_days_seen,
-    coalesce(active.n_active_days_before, 0) as n_active_days_before,
-    active.returned_after,
-    {", ".join(f"said.{name}_after" for name in _SAID)},
-    case when relapses.relapsed < {LONGEST} then relapses.relapsed end as relapsed_after,
-    {
-    ", ".join(
-        f"case when has_money.known then cast(coalesce(active.spend_{d}, 0) as double) end as spend_{d}"
-        for d in HORIZONS
-    )
-},
-    {
-    ", ".join(
-        f"case when said.n_scores_{d} > 0 then cast(said.score_{d} as double) / said.n_scores_{d} end"
-        f" as satisfaction_{d}"
-        for d in HORIZONS
-    )
-}
-from entry
-cross join has_money
-left join active using (user_sk, assigned_on)
-left join relapses using (user_sk, assigned_on)
-left join said using (user_sk, assigned_on)
-order by entry.user_sk, entry.assigned_on
-"""
+def _spend(start: Ints, facts: Facts) -> dict[str, npt.NDArray[np.generic]]:
+    if facts.money is None:
+        return {f"spend_{days}": np.full(len(start), np.nan) for days in HORIZONS}
+    made = {days: np.zeros(len(start)) for days in HORIZONS}
+    rows, sums = facts.money.within(start, HORIZONS)
+    for days, parts in zip(HORIZONS, sums, strict=True):
+        made[days][rows] = parts / MONEY_PARTS
+    return {f"spend_{days}": spent for days, spent in made.items()}
+
+
+def _satisfaction(start: Ints, facts: Facts) -> dict[str, npt.NDArray[np.generic]]:
+    made = {days: np.full(len(start), np.nan) for days in HORIZONS}
+    rows, counts = facts.n_scores.within(start, HORIZONS)
+    for days, n in zip(HORIZONS, counts, strict=True):
+        told = facts.scores.between(start[rows], start[rows] + days) / SCORE_PARTS
+        made[days][rows] = np.divide(told, n, out=np.full(len(told), np.nan), where=n > 0)
+    return {f"satisfaction_{days}": mean for days, mean in made.items()}
+
+
+def _since(keys: Ints, place: Ints, start: Ints) -> Ints:
+    """Days from the start to the key at the place, where that is the same user's and within the longest horizon."""
+    found = key_at(keys, place) - start
+    return np.where(found < LONGEST, found, NEVER)
+
+
+def _relapses(first: Ints, start: Ints, threshold: Floats, facts: Facts) -> Ints:
+    """Days from the start to the first day of a silence beyond the threshold that follows an active day.
+
+    From one active day to the next, of those who have not left by then: few are left after a few.
+    """
+    relapsed = np.full(len(start), NEVER, dtype=np.int64)
+    rows = np.flatnonzero(~np.isnan(threshold))
+    place = first[rows]
+    while rows.size:
+        inside = place < len(facts.active)
+        rows, place = rows[inside], place[inside]
+        since = facts.active[place] - start[rows]
+        near = since < LONGEST
+        rows, place, since = rows[near], place[near], since[near]
+        has_left = facts.silent_days[place] > threshold[rows]
+        left_after = since[has_left] + np.floor(threshold[rows[has_left]]).astype(np.int64) + 1
+        relapsed[rows[has_left]] = np.where(left_after < LONGEST, left_after, NEVER)
+        rows, place = rows[~has_left], place[~has_left] + 1
+    return relapsed

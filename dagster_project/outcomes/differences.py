@@ -7,7 +7,7 @@ import polars as pl
 
 from dagster_project.intervals import NORMAL_975
 from dagster_project.outcomes.comparison import Compared
-from dagster_project.outcomes.corrections import benjamini_hochberg
+from dagster_project.outcomes.corrections import benjamini_hochberg, holm
 from dagster_project.outcomes.effects import Effects
 from dagster_project.outcomes.looks import ALPHA, WAITING, p_after_looks, sequence_width
 from dagster_project.outcomes.moments import Moments
@@ -20,6 +20,7 @@ from dagster_project.outcomes.vocabulary import (
     HORIZONS,
     NOT_NOTED,
     RETURNED,
+    TREAT,
     Metric,
 )
 
@@ -128,14 +129,17 @@ def judged(rows: pl.DataFrame) -> pl.DataFrame:
     """The readouts of one experiment with their verdicts.
 
     Benjamini-Hochberg over all its arms, slices, metrics and horizons, gains and harms alike. The one comparison that
-    was named beforehand, returns of all at the horizon of decision, is not among them: it is corrected for looks only.
+    was named beforehand, returns of all at the horizon of decision, is not among them: it is corrected for looks only,
+    and, where several arms are each compared so, for their number (Holm); the night's own arm treat stands alone.
     """
     if rows.is_empty():
         return READOUTS.to_frame()
     p = rows["p_looks"].to_numpy().copy()
     primary = rows["is_primary"].to_numpy()
     adjusted = benjamini_hochberg(np.where(primary, np.nan, p))
-    adjusted = np.where(primary, p, adjusted)
+    alone = primary & (rows["arm"] == TREAT).to_numpy()
+    adjusted[alone] = p[alone]
+    adjusted[primary & ~alone] = holm(p[primary & ~alone])
     real = pl.Series("p_adjusted", adjusted)
     gained = pl.col("sign") * pl.col("difference") > 0
     verdict = (
@@ -145,6 +149,6 @@ def judged(rows: pl.DataFrame) -> pl.DataFrame:
         .then(pl.lit(OPEN))
         .otherwise(pl.when(gained).then(pl.lit(BETTER)).otherwise(pl.lit(WORSE)))
     )
-    order = ["experiment_id", "arm", "dimension", "value", "metric", "horizon_days"]
+    order = ["experiment_id", "arm", "baseline", "dimension", "value", "metric", "horizon_days"]
     judged = rows.with_columns(real).with_columns(verdict.alias("verdict"))
     return judged.select(list(READOUTS)).cast(READOUTS).sort(order)

@@ -66,9 +66,19 @@ def first_entries(rows: pl.DataFrame) -> pl.DataFrame:
     entry (a series once, at its first step); null where no cost is noted, nought for the held out.
     """
     order = [*KEY, "assigned_on", "assigned_at", "arm", "strategy_id", "channel", "step", "template_id"]
-    first = rows.sort(order, nulls_last=True).unique(KEY, keep="first", maintain_order=True)
-    costs = _costs(rows, first)
-    return first.join(costs, on=KEY, how="left", maintain_order="left").select(list(ENTRIES)).sort(KEY)
+    in_order = rows.sort(KEY)
+    again = pl.all_horizontal(pl.col(KEY) == pl.col(KEY).shift(1)).fill_null(value=False)
+    is_one_of_several = in_order.select(again | again.shift(-1, fill_value=False)).to_series()
+    several = in_order.filter(is_one_of_several)  # few as a rule: to sort and add up all rows is most of the work
+    first = several.sort(order, nulls_last=True).unique(KEY, keep="first", maintain_order=True)
+    costs = _costs(several, first)
+    entered = pl.concat(
+        [
+            _with_own_costs(in_order.filter(~is_one_of_several)).select(list(ENTRIES)),
+            first.join(costs, on=KEY, how="left", maintain_order="left").select(list(ENTRIES)),
+        ]
+    )
+    return entered if several.is_empty() else entered.sort(KEY)
 
 
 def find_faults(rows: pl.DataFrame, entries: pl.DataFrame, *, as_of: date) -> pl.DataFrame:
@@ -87,9 +97,19 @@ def find_faults(rows: pl.DataFrame, entries: pl.DataFrame, *, as_of: date) -> pl
     return pl.concat([FAULTS.to_frame(), *found]).sort(list(FAULTS))
 
 
+def _began() -> pl.Expr:
+    return (pl.col("arm") != CONTROL) & (pl.col("step").fill_null(1) == 1)
+
+
+def _with_own_costs(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows of users who have one each, with what `_costs` would say."""
+    own = (pl.col("expected_cost") * 1e6).round() / 1e6
+    cost = pl.when(pl.col("arm") == CONTROL).then(0.0).when(_began()).then(own)
+    return rows.with_columns(cost.alias(f"cost_{days}") for days in HORIZONS)
+
+
 def _costs(rows: pl.DataFrame, first: pl.DataFrame) -> pl.DataFrame:
-    began = (pl.col("arm") != CONTROL) & (pl.col("step").fill_null(1) == 1)
-    paid = rows.filter(began & pl.col("expected_cost").is_not_null()).select(
+    paid = rows.filter(_began() & pl.col("expected_cost").is_not_null()).select(
         *KEY, pl.col("assigned_on").alias("paid_on"), "expected_cost"
     )
     since = (pl.col("paid_on") - pl.col("assigned_on")).dt.total_days()

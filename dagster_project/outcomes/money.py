@@ -6,9 +6,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from dagster_project.intervals import wilson_interval
 from dagster_project.outcomes.comparison import Compared
 from dagster_project.outcomes.effects import FEWEST_EVENTS, Effects
-from dagster_project.outcomes.moments import FEWEST_IN_CROSS, Moments
+from dagster_project.outcomes.moments import BASE, FEWEST_IN_CROSS, Moments
 from dagster_project.outcomes.vocabulary import (
     ALL,
     CONTROL,
@@ -38,8 +39,8 @@ MONEY = pl.Schema(
         "horizon_days": pl.Int64(),
         "n_treated": pl.Int64(),
         "n_control": pl.Int64(),
-        "win_back_share": pl.Float64(),
-        "control_return_share": pl.Float64(),
+        **{f"win_back_share{end}": pl.Float64() for end in ("", "_low", "_high")},
+        **{f"control_return_share{end}": pl.Float64() for end in ("", "_low", "_high")},
         **{f"incremental_returns{end}": pl.Float64() for end in ("", "_low", "_high")},
         **{f"incremental_profit{end}": pl.Float64() for end in ("", "_low", "_high")},
         "cost": pl.Float64(),
@@ -103,7 +104,7 @@ def money_of_arm(experiment_id: str, one: Compared, moments: Moments, *, basis: 
         keep &= (~slices["dimension"].is_in([*DRAWN_DIMENSIONS, CROSS])).to_numpy()
     returns, profit = one.effects(moments, RETURNED), one.effects(moments, PROFIT)
     cost = one.effects(moments, COST).treated * returns.n_treated
-    columns = _columns(returns, profit, cost, one, is_held_out=one.baseline == CONTROL)
+    columns = _columns(returns, profit, cost, one, moments)
     place = np.flatnonzero(keep)
     told = pl.DataFrame(
         {
@@ -127,15 +128,21 @@ def money_of_arm(experiment_id: str, one: Compared, moments: Moments, *, basis: 
     return known.with_columns(finite).select(list(MONEY)).cast(MONEY).sort(order)
 
 
-def _columns(returns: Effects, profit: Effects, cost: Floats, one: Compared, *, is_held_out: bool) -> dict[str, Floats]:
+def _columns(returns: Effects, profit: Effects, cost: Floats, one: Compared, moments: Moments) -> dict[str, Floats]:
+    is_held_out = one.baseline == CONTROL
     reach = np.broadcast_to(one.bound, returns.difference.shape)
     made = {
         "n_treated": returns.n_treated,
         "n_control": returns.n_control,
-        "win_back_share": returns.treated,
-        "control_return_share": returns.control,
         "cost": cost,
     }
+    shares = {
+        "win_back_share": (returns.treated, moments.base[one.treated]),
+        "control_return_share": (returns.control, moments.base[one.control]),
+    }
+    for name, (share, base) in shares.items():
+        low, high = _share_interval(share, base)
+        made |= {name: share, f"{name}_low": low, f"{name}_high": high}
     gained = _scaled(returns, returns.n_treated, reach)
     n_back = returns.treated * returns.n_treated + returns.control * returns.n_control
     profit = replace(profit, error=np.where(n_back >= FEWEST_EVENTS, profit.error, np.nan))
@@ -155,6 +162,15 @@ def _columns(returns: Effects, profit: Effects, cost: Floats, one: Compared, *, 
     for name, values in named.items():
         made |= {f"{name}{end}": value for end, value in zip(("", "_low", "_high"), values, strict=True)}
     return made
+
+
+def _share_interval(share: Floats, base: Floats) -> tuple[Floats, Floats]:
+    """Wilson's interval of a share; under weights, of as many users as tell as much (Kish: (Σ w)² ÷ Σ w²)."""
+    w, ww = base[..., BASE.index("w")], base[..., BASE.index("ww")]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        n = np.where(ww > 0, w**2 / ww, 0.0)
+    low, high = wilson_interval(share * n, n)
+    return low, high
 
 
 def _scaled(effects: Effects, n: Floats, reach: Floats) -> list[Floats]:

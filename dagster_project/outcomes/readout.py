@@ -1,13 +1,14 @@
 """Every experiment read by intention to treat: differences per arm, slice, metric and horizon, or why it cannot be."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from dagster_project.outcomes.arms import baseline_of, contrasts, share_entered
 from dagster_project.outcomes.comparison import compared_arms
 from dagster_project.outcomes.differences import READOUTS, difference_rows, judged
 from dagster_project.outcomes.entries import FAULTS
@@ -15,13 +16,12 @@ from dagster_project.outcomes.moments import take_moments
 from dagster_project.outcomes.money import MONEY, MONEY_METRICS, money_of_arm, with_money
 from dagster_project.outcomes.plans import planned_users
 from dagster_project.outcomes.randomisation import BROKEN_BELOW, balance_p, inverse_propensities, sample_ratio_p
-from dagster_project.outcomes.verdicts import EXPERIMENTS, Examined, experiment_row
+from dagster_project.outcomes.verdicts import DECISIONS, EXPERIMENTS, Examined, decision_rows, experiment_row
 from dagster_project.outcomes.vocabulary import (
-    CONTROL,
+    ALL,
     HORIZONS,
     METRICS,
     RETURNED,
-    WORDS,
     Metric,
 )
 
@@ -32,17 +32,26 @@ AT_ONCE = 2  # experiments: more would wait for the interpreter and hold more in
 
 @dataclass(frozen=True, kw_only=True)
 class ReadoutRules:
-    """What a night tells its readouts: `decision_days` is the horizon by which an experiment is judged."""
+    """What a night tells its readouts: `decision_days` is the horizon by which an experiment is judged.
+
+    `fixed_days`: that of experiments which began on an earlier night. It was named then and does not move.
+    """
 
     decision_days: int
     margin_share: float
+    fixed_days: Mapping[str, int] = field(default_factory=dict)
+
+    def days_of(self, experiment_id: str) -> int:
+        """The horizon by which this one is judged."""
+        return self.fixed_days.get(experiment_id, self.decision_days)
 
 
 @dataclass(frozen=True)
 class Readouts:
-    """The tables of a night's experiments, each sorted by its key. Broken ones stand in `experiments` alone."""
+    """The tables of a night's experiments, each sorted by its key. Broken ones stand in the first two alone."""
 
     experiments: pl.DataFrame
+    decisions: pl.DataFrame
     readouts: pl.DataFrame
     money: pl.DataFrame
 
@@ -64,6 +73,7 @@ def read_experiments(entries: pl.DataFrame, faults: pl.DataFrame, *, rules: Read
         read = list(pool.map(lambda name: _read_one(name, _of(entries, name), _of(faults, name), rules), names))
     return Readouts(
         experiments=pl.DataFrame([one.row for one in read], schema=EXPERIMENTS, orient="row"),
+        decisions=pl.DataFrame([row for one in read for row in one.decisions], schema=DECISIONS, orient="row"),
         readouts=pl.concat([READOUTS.to_frame(), *(one.readouts for one in read)]),
         money=pl.concat([MONEY.to_frame(), *(one.money for one in read)]),
     )
@@ -77,34 +87,42 @@ def _of(frame: pl.DataFrame, experiment_id: str) -> pl.DataFrame:
 @dataclass(frozen=True)
 class _Read:
     row: dict[str, object]
+    decisions: list[dict[str, object]]
     readouts: pl.DataFrame
     money: pl.DataFrame
 
 
-def baseline_of(experiment_id: str, arms: Sequence[str]) -> str:
-    """The arm that others are compared with: control; of words alone the first by name."""
-    return min(arms) if experiment_id.startswith(WORDS) and CONTROL not in arms else CONTROL
-
-
 def _read_one(experiment_id: str, entries: pl.DataFrame, faults: pl.DataFrame, rules: ReadoutRules) -> _Read:
-    arms = sorted(entries["arm"].unique())
-    baseline = baseline_of(experiment_id, arms)
+    counts = dict(entries.group_by("arm").len().sort("len", "arm", descending=[True, False]).iter_rows())
+    baseline = baseline_of(experiment_id, list(counts))
     impossible = faults["fault"].is_in(["impossible propensity", "missing propensity"]).any()
     weight = None if impossible else inverse_propensities(entries)
     ratio = None if impossible else sample_ratio_p(entries)
     balance = None if impossible else balance_p(entries, baseline=baseline, weight=weight)
-    found = pl.concat([faults, _chance_faults(experiment_id, ratio, balance)])
-    plans = {arm: planned_users(entries, arm=arm, baseline=baseline) for arm in arms if arm != baseline}
-    examined = Examined(experiment_id, entries, baseline, ratio, balance, found, plans)
-    if found.height:
-        readouts, money = READOUTS.to_frame(), MONEY.to_frame()
+    pairs = contrasts(experiment_id, list(counts), baseline)
+    examined = Examined(
+        experiment_id=experiment_id,
+        entries=entries,
+        arms=counts,
+        baseline=baseline,
+        ratio_p=ratio,
+        balance_p=balance,
+        faults=pl.concat([faults, _chance_faults(experiment_id, ratio, balance, share_entered(entries))]),
+        plans={(arm, other): planned_users(entries, arm=arm, baseline=other) for arm, other in pairs},
+        decision_days=rules.days_of(experiment_id),
+    )
+    if examined.faults.height:
+        readouts, among, money = READOUTS.to_frame(), READOUTS.to_frame(), MONEY.to_frame()
     else:
-        readouts, money = _compare(examined, weight, rules)
-    return _Read(experiment_row(examined, readouts, rules.decision_days), readouts, money)
+        readouts, among, money = _compare(examined, weight, rules)
+    decisions = decision_rows(examined, pl.concat([readouts, among]))
+    return _Read(experiment_row(examined, decisions), decisions, readouts, money)
 
 
-def _compare(one: Examined, weight: Floats | None, rules: ReadoutRules) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """READOUTS and MONEY of a sound experiment."""
+def _compare(
+    one: Examined, weight: Floats | None, rules: ReadoutRules
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """READOUTS of a sound experiment, READOUTS of templates among each other (of all users alone), and MONEY."""
     told, priced = _told(one.entries), with_money(one.entries, margin_share=rules.margin_share)
     moments = take_moments(
         priced.frame,
@@ -113,13 +131,25 @@ def _compare(one: Examined, weight: Floats | None, rules: ReadoutRules) -> tuple
         metrics=(*told, *(MONEY_METRICS if priced.basis else ())),
         with_cross=priced.basis is not None,
     )
-    name, days = one.experiment_id, rules.decision_days
+    name, days = one.experiment_id, one.decision_days
     compared = [
-        compared_arms(moments, arm=arm, baseline=one.baseline, n_planned=planned) for arm, planned in one.plans.items()
+        compared_arms(moments, arm=arm, baseline=baseline, n_planned=planned)
+        for (arm, baseline), planned in one.plans.items()
     ]
-    rows = [difference_rows(name, arm, moments, metrics=told, decision_days=days) for arm in compared]
-    money = [money_of_arm(name, arm, moments, basis=priced.basis) for arm in compared if priced.basis]
-    return judged(pl.concat(rows)) if rows else READOUTS.to_frame(), pl.concat([MONEY.to_frame(), *money])
+    rows = [difference_rows(name, pair, moments, metrics=told, decision_days=days) for pair in compared]
+    against = [part for part, pair in zip(rows, compared, strict=True) if pair.baseline == one.baseline]
+    among = [
+        part.filter(pl.col("dimension") == ALL)
+        for part, pair in zip(rows, compared, strict=True)
+        if pair.baseline != one.baseline
+    ]
+    money = [
+        money_of_arm(name, pair, moments, basis=priced.basis)
+        for pair in compared
+        if priced.basis and pair.baseline == one.baseline
+    ]
+    judged_rows = [judged(pl.concat(part)) if part else READOUTS.to_frame() for part in (against, among)]
+    return judged_rows[0], judged_rows[1], pl.concat([MONEY.to_frame(), *money])
 
 
 def covariate_of(entries: pl.DataFrame) -> Floats | None:
@@ -143,7 +173,9 @@ def _told(entries: pl.DataFrame) -> tuple[Metric, ...]:
     )
 
 
-def _chance_faults(experiment_id: str, ratio: float | None, balance: float | None) -> pl.DataFrame:
+def _chance_faults(
+    experiment_id: str, ratio: float | None, balance: float | None, entered: float | None
+) -> pl.DataFrame:
     told = []
     if ratio is not None and ratio < BROKEN_BELOW:
         said = f"The arms are of other sizes than drawn (p = {ratio:.1g}): some of one arm are missing."
@@ -151,4 +183,7 @@ def _chance_faults(experiment_id: str, ratio: float | None, balance: float | Non
     if balance is not None and balance < BROKEN_BELOW:
         said = f"The arms differed in the 28 days before entry (p = {balance:.1g}): outcomes lie before the assignment."
         told.append((experiment_id, "outcome before assignment", said))
+    if entered is not None:
+        said = f"By the propensities noted only {entered:.0%} of those drawn are in any arm: an arm has no users."
+        told.append((experiment_id, "empty arm", said))
     return pl.DataFrame(told, schema=FAULTS, orient="row")

@@ -16,7 +16,7 @@ _AFTERS = "\n".join(
 ENTRIES = table_doc(
     "outcomes.entries",
     f"""
-One row per user and experiment: how the user entered it, and what came of it so far.
+One row per person and experiment: how the person entered it, and what came of it so far.
 
 grain: experiment_id, user_id
 tests:
@@ -48,9 +48,11 @@ columns:
 {_AFTERS}
 {_each_horizon("spend", "currency", "core events less refunds")}
 {_each_horizon("satisfaction", "0 to 1", "mean score told")}
+  is_known: whether an event or a profile of the user is seen; else the assignment is all that is known
   is_randomised: whether the experiment is sound
 
-A user counts by the first assignment, whatever came later and whether or not anything was sent or arrived.
+A user counts by the first assignment, whatever came later and whether or not anything was sent or arrived. Of several
+accounts of one person (users.person_key) the first to enter stands, with what all of them did.
 """,
 )
 
@@ -60,7 +62,7 @@ EXPERIMENTS = table_doc(
 One row per experiment: whether chance made its arms, what it shows, and what to make of it.
 
 grain: experiment_id
-tests: not_null experiment_id, origin, n_users, decision, explanation; unique experiment_id; low <= high
+tests: not_null experiment_id, origin, n_users, decision, explanation, decided_on; unique experiment_id; low <= high
 columns:
   experiment_id: the experiment
   origin: ledger or imported
@@ -70,17 +72,51 @@ columns:
   arms: with their users
   arm: by which it is judged
   baseline: with which that is compared
-  n_planned (users): of both, planned from the forecasts of the first 14 days
+  n_planned (users): of both, by the entries of the first 14 days; null until an import's are over
   planned_share: of them who have entered
   sample_ratio_p (0 to 1): of arms as uneven, if drawn as noted; below .001 it is broken; null if nothing is noted
   balance_p (0 to 1): of arms as different in the 28 days before entry; below .001 it is broken
-  decision_days (days): horizon by which it is judged
+  decision_days (days): horizon by which it is judged, named on its first night
   difference: in the share who came back, treated less control
   low: of its interval, sound however often one looks
   high: upper end
   decision: works, works at a price, harms, no effect shown, cannot tell yet, too early or broken
   faults: why it is broken
+  explanation: all of it in plain words, with what its other arms say
+  n_unknown (users): of whom nothing but the assignment is known: no event, no profile; they count as not back
+""",
+)
+
+DECISIONS = table_doc(
+    "outcomes.decisions",
+    """
+One row per experiment and pair of arms compared: what to make of each arm, and of each template beside another.
+
+grain: experiment_id, arm, baseline
+tests:
+  not_null experiment_id, arm, baseline, decision, explanation; unique experiment_id, arm, baseline; low <= high;
+  p_adjusted between 0 and 1
+columns:
+  experiment_id: the experiment
+  arm: judged
+  baseline: with which it is compared; in experiments on words also every template before it by name
+  n_planned (users): of both, by the entries of the first 14 days; null until an import's are over
+  planned_share: of them who have entered
+  decision_days (days): horizon by which it is judged
+  n_treated (users): of the arm whose days are over
+  n_control (users): of the baseline
+  treated_mean (0 to 1): of the arm who came back
+  control_mean (0 to 1): of the baseline
+  difference: adjusted for the forecast of returns
+  low: of its interval, sound however often one looks
+  high: upper end
+  p_adjusted (0 to 1): of looks and, beside other arms than treat, of their number
+  harms: what surely happened more often, in plain words
+  decision: works, works at a price, harms, no effect shown, cannot tell yet, too early or broken
   explanation: all of it in plain words
+  decided_on (date): night since which the decision stands; the first that read the experiment, if it never changed
+
+`decided_on` is carried on from the newest earlier night. A night of a version that did not keep it counts as the one.
 """,
 )
 
@@ -117,7 +153,7 @@ columns:
   sequence_high: upper end
   p_fixed (0 to 1): of a single look
   p_looks (0 to 1): below .05 where the interval that is sound leaves nought out
-  p_adjusted (0 to 1): the same after Benjamini-Hochberg over the experiment; the primary comparison stands alone
+  p_adjusted (0 to 1): the same after Benjamini-Hochberg over the experiment; primary comparisons stand apart
   is_primary: returns of all at the horizon of decision, named beforehand
   verdict: better, worse, cannot tell or too early
 
@@ -134,7 +170,8 @@ grain: experiment_id, arm, dimension, value, horizon_days
 tests:
   not_null experiment_id, arm, dimension, value, horizon_days, n_treated, n_control, cost, basis;
   unique experiment_id, arm, dimension, value, horizon_days; incremental_returns_low <= incremental_returns_high;
-  incremental_profit_low <= incremental_profit_high; cost_per_return_low <= cost_per_return_high
+  incremental_profit_low <= incremental_profit_high; cost_per_return_low <= cost_per_return_high;
+  win_back_share_low <= win_back_share_high; control_return_share_low <= control_return_share_high
 columns:
   experiment_id: the experiment
   arm: read
@@ -144,7 +181,11 @@ columns:
   n_treated (users): whose days are over
   n_control (users): of the baseline
   win_back_share (0 to 1): of the treated who came back, caused or not
+  win_back_share_low (0 to 1): of its plain 95 % interval, by Wilson
+  win_back_share_high (0 to 1): upper end
   control_return_share (0 to 1): of the held out who came back
+  control_return_share_low (0 to 1): of its plain 95 % interval, by Wilson
+  control_return_share_high (0 to 1): upper end
   incremental_returns (returns): of the treated beyond what as many held out would have done
   incremental_returns_low (returns): of the 95 % interval that is sound however often one looks
   incremental_returns_high (returns): upper end
@@ -229,4 +270,4 @@ columns:
 """,
 )
 
-TABLES = (ENTRIES, EXPERIMENTS, BALANCE, READOUTS, MONEY, SECOND_LIFE, POWER)
+TABLES = (ENTRIES, EXPERIMENTS, DECISIONS, BALANCE, READOUTS, MONEY, SECOND_LIFE, POWER)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from dagster_project.outcomes.looks import WAITING
-from dagster_project.outcomes.vocabulary import ALL, BY_NAME, RETURNED, TREAT
+from dagster_project.outcomes.vocabulary import ALL, BY_NAME, RELAPSED, RETURNED, TREAT
 
 BETTER, WORSE, OPEN = "better", "worse", "cannot tell"
 WORKS, AT_A_PRICE, HARMS, NOTHING_SHOWN, UNDECIDED, BROKEN, TOO_EARLY = (
@@ -39,53 +39,117 @@ EXPERIMENTS = pl.Schema(
         "decision": pl.String(),
         "faults": pl.String(),
         "explanation": pl.String(),
+        "n_unknown": pl.Int64(),
     }
 )
+DECISIONS = pl.Schema(
+    {
+        "experiment_id": pl.String(),
+        "arm": pl.String(),
+        "baseline": pl.String(),
+        "n_planned": pl.Int64(),
+        "planned_share": pl.Float64(),
+        "decision_days": pl.Int64(),
+        "n_treated": pl.Int64(),
+        "n_control": pl.Int64(),
+        "treated_mean": pl.Float64(),
+        "control_mean": pl.Float64(),
+        "difference": pl.Float64(),
+        "low": pl.Float64(),
+        "high": pl.Float64(),
+        "p_adjusted": pl.Float64(),
+        "harms": pl.String(),
+        "decision": pl.String(),
+        "explanation": pl.String(),
+    }
+)
+_EFFECT = ("n_treated", "n_control", "treated_mean", "control_mean", "difference", "low", "high", "p_adjusted")
 
 
 @dataclass(frozen=True)
 class Examined:
-    """One experiment before it is read: its entries, the tests of chance, what is wrong, users planned per arm."""
+    """One experiment before it is read: its entries, the tests of chance, what is wrong.
+
+    `arms`: users by arm, the largest first. `plans`: users planned per pair of arm and baseline, None while unknown.
+    """
 
     experiment_id: str
     entries: pl.DataFrame
+    arms: Mapping[str, int]
     baseline: str
     ratio_p: float | None
     balance_p: float | None
     faults: pl.DataFrame
-    plans: Mapping[str, int]
+    plans: Mapping[tuple[str, str], int | None]
+    decision_days: int
 
 
-def experiment_row(one: Examined, readouts: pl.DataFrame, decision_days: int) -> dict[str, object]:
-    """The row of EXPERIMENTS. The arm it is judged by is treat, else the largest beside the baseline."""
-    counts = dict(one.entries.group_by("arm").len().sort("len", "arm", descending=[True, False]).iter_rows())
-    arm = leading_arm(counts, one.baseline) or ""
-    primary = readouts.filter(pl.col("is_primary") & (pl.col("arm") == arm))
+def decision_rows(one: Examined, readouts: pl.DataFrame) -> list[dict[str, object]]:
+    """The rows of DECISIONS: one per pair of arm and baseline that was compared, sorted.
+
+    `readouts`: of the experiment, with those of templates among each other.
+    """
+    return [decision_row(one, readouts, arm=arm, baseline=baseline) for arm, baseline in sorted(one.plans)]
+
+
+def decision_row(one: Examined, readouts: pl.DataFrame, *, arm: str, baseline: str) -> dict[str, object]:
+    """What to make of one arm beside its baseline."""
+    mine = readouts.filter((pl.col("arm") == arm) & (pl.col("baseline") == baseline))
+    primary = mine.filter(pl.col("is_primary"))
     effect = primary.row(0, named=True) if primary.height else None
-    planned = one.plans.get(arm)
-    entered = counts.get(arm, 0) + counts.get(one.baseline, 0)
+    planned = one.plans[(arm, baseline)]
+    entered = one.arms.get(arm, 0) + one.arms.get(baseline, 0)
     seen = effect["n_treated"] + effect["n_control"] if effect else 0
-    seen_share = seen / planned if planned else 0.0
-    harms = harmed(readouts, arm, decision_days)
-    decision = BROKEN if one.faults.height else decide(effect, harms, seen_share=seen_share)
+    seen_share = seen / planned if planned else None
+    harms = harmed(mine, one.decision_days)
+    decision = BROKEN if one.faults.height else decide(effect, harms, seen_share=seen_share or 0.0)
+    return {
+        "experiment_id": one.experiment_id,
+        "arm": arm,
+        "baseline": baseline,
+        "n_planned": planned,
+        "planned_share": entered / planned if planned else None,
+        "decision_days": one.decision_days,
+        **{name: effect[name] if effect else None for name in _EFFECT},
+        "harms": ", ".join(harms) or None,
+        "decision": decision,
+        "explanation": explained(one, effect, harms, decision, seen_share),
+    }
+
+
+def experiment_row(one: Examined, decisions: list[dict[str, object]]) -> dict[str, object]:
+    """The row of EXPERIMENTS. The arm it is judged by is treat, else the largest beside the baseline.
+
+    `decisions`: those of all its arms. What the others say stands in the explanation after it.
+    """
+    arm = leading_arm(one.arms, one.baseline)
+    by_arm = {str(row["arm"]): row for row in decisions if row["baseline"] == one.baseline}
+    leading: Mapping[str, object] = by_arm.get(arm or "", {})
+    n_unknown = int((~one.entries["is_known"]).sum()) if "is_known" in one.entries.columns else 0
+    said = [str(leading["explanation"]) if leading else explained(one, None, [], TOO_EARLY, None)]
+    if not one.faults.height:
+        said += [f"{row['arm']} against {row['baseline']}: {row['decision']}." for row in decisions if row != leading]
+    if n_unknown:
+        said.append(f"{n_unknown:,} of its users are known by their assignment alone and count as not back.")
     return {
         "experiment_id": one.experiment_id,
         "origin": one.entries["origin"][0],
         "started_on": one.entries["assigned_on"].min(),
         "newest_on": one.entries["assigned_on"].max(),
         "n_users": one.entries.height,
-        "arms": ", ".join(f"{name} {n:,}" for name, n in counts.items()),
-        "arm": arm or None,
+        "arms": ", ".join(f"{name} {n:,}" for name, n in one.arms.items()),
+        "arm": arm,
         "baseline": one.baseline,
-        "n_planned": planned,
-        "planned_share": entered / planned if planned else None,
+        "n_planned": leading.get("n_planned"),
+        "planned_share": leading.get("planned_share"),
         "sample_ratio_p": one.ratio_p,
         "balance_p": one.balance_p,
-        "decision_days": decision_days,
-        **{name: effect[name] if effect else None for name in ("difference", "low", "high")},
-        "decision": decision,
+        "decision_days": one.decision_days,
+        **{name: leading.get(name) for name in ("difference", "low", "high")},
+        "decision": leading.get("decision", BROKEN if one.faults.height else TOO_EARLY),
         "faults": "; ".join(one.faults["fault"].unique().sort()) or None,
-        "explanation": explained(one, effect, harms, decision, decision_days, seen_share),
+        "explanation": " ".join(said),
+        "n_unknown": n_unknown,
     }
 
 
@@ -95,12 +159,14 @@ def leading_arm(counts: Mapping[str, int], baseline: str) -> str | None:
     return TREAT if TREAT in others else (others[0] if others else None)
 
 
-def harmed(readouts: pl.DataFrame, arm: str, decision_days: int) -> list[str]:
-    """The harms that an arm surely did to all who entered, by the horizon of decision, in plain words."""
-    harms = [name for name, metric in BY_NAME.items() if not metric.is_good]
+def harmed(readouts: pl.DataFrame, decision_days: int) -> list[str]:
+    """The harms that an arm surely did to all who entered, by the horizon of decision, in plain words.
+
+    A relapse is none: only who came back can leave again, so whatever wins users back has more of them.
+    """
+    harms = [name for name, metric in BY_NAME.items() if not metric.is_good and metric is not RELAPSED]
     found = readouts.filter(
-        (pl.col("arm") == arm)
-        & (pl.col("dimension") == ALL)
+        (pl.col("dimension") == ALL)
         & (pl.col("verdict") == WORSE)
         & pl.col("metric").is_in(harms)
         & (pl.col("horizon_days") <= decision_days)
@@ -126,17 +192,16 @@ def explained(
     effect: Mapping[str, object] | None,
     harms: list[str],
     decision: str,
-    decision_days: int,
-    seen_share: float,
+    seen_share: float | None,
 ) -> str:
     """The decision in plain words, with its figures."""
     if one.faults.height:
         return "Broken, so not read. " + " ".join(one.faults["explanation"].unique().sort())
     if effect is None:
-        return f"Too early: nobody of both arms has had the {decision_days} days yet by which it is judged."
+        return f"Too early: nobody of both arms has had the {one.decision_days} days yet by which it is judged."
     said = (
         f"Of {effect['n_treated']:,} assigned to {effect['arm']} {_percent(effect['treated_mean'])} "
-        f"{RETURNED.title} within {decision_days} days, of {effect['n_control']:,} in {effect['baseline']} "
+        f"{RETURNED.title} within {one.decision_days} days, of {effect['n_control']:,} in {effect['baseline']} "
         f"{_percent(effect['control_mean'])}: {_points(effect['difference'])} points"
     )
     if effect["low"] is not None:
@@ -144,8 +209,12 @@ def explained(
     return f"{said}. {_ending(decision, harms, seen_share)}"
 
 
-def _ending(decision: str, harms: list[str], seen_share: float) -> str:
-    entered = f"{seen_share:.0%} of the planned users have had these days"
+def _ending(decision: str, harms: list[str], seen_share: float | None) -> str:
+    entered = (
+        "its first fortnight, which makes the plan, is not over"
+        if seen_share is None
+        else f"{seen_share:.0%} of the planned users have had these days"
+    )
     return {
         WORKS: "It works.",
         AT_A_PRICE: f"It works, but more {' and '.join(harms)}.",

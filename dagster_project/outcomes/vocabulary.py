@@ -5,6 +5,8 @@ from typing import Literal
 
 HORIZONS = (1, 7, 14, 28, 60, 180)  # days from the day of entry, that day included
 LONGEST = HORIZONS[-1]
+# By `python -m benchmarks.fading`: near the best both with few outcomes a week and with many.
+HALF_LIFE_DAYS = 120.0
 DAYS_BEFORE = 28  # over which arms are compared before anything was done to anybody
 
 CONTROL = "control"
@@ -50,7 +52,7 @@ METRICS = (
     Metric("app_removed", "after", False, "removed the app"),
     Metric("relapsed", "after", False, "came back and left again"),
 )
-RETURNED = METRICS[0]
+RETURNED, RELAPSED = METRICS[0], METRICS[-1]
 BY_NAME = {metric.name: metric for metric in METRICS}
 AFTER = tuple(metric for metric in METRICS if metric.kind == "after")
 PROFIT = Metric("profit", "sum", True, "earned less cost")

@@ -8,12 +8,8 @@ from datetime import date
 import polars as pl
 
 from dagster_project.compliance.hours import clock_windows
+from dagster_project.reach.consents import GRANTED, PAUSED, WITHDRAWN, for_each_channel, status_word
 
-GRANTED = ("granted", "opted_in", "subscribed")
-WITHDRAWN = ("withdrawn", "revoked", "opted_out", "unsubscribed", "denied", "refused")
-PAUSED = ("paused", "snoozed")
-# Words for every channel at once; a row that carries one speaks for each of those configured.
-ALL_CHANNELS = ("all", "any", "*")
 GRANT, UNCLEAR, WITHDRAWAL = 0, 1, 2
 
 _KEY = ["user_sk", "channel"]
@@ -116,11 +112,11 @@ def _typed(terms: pl.DataFrame) -> pl.DataFrame:
 
 
 def _tidy(consents: pl.DataFrame, reading: ChoiceReading) -> pl.DataFrame:
-    status = pl.col("status").str.strip_chars().str.to_lowercase()
+    status = status_word()
     severity = pl.when(status.is_in(WITHDRAWN)).then(WITHDRAWAL).when(status.is_in(GRANTED)).then(GRANT)
     rows = consents.select(
         "user_sk",
-        pl.col("channel").str.strip_chars().str.to_lowercase(),
+        "channel",
         severity.otherwise(UNCLEAR).alias("severity"),
         status.is_in(PAUSED).fill_null(value=False).alias("is_pause"),
         pl.col("changed_at").cast(pl.Datetime("us")).alias("consented_at"),
@@ -128,23 +124,26 @@ def _tidy(consents: pl.DataFrame, reading: ChoiceReading) -> pl.DataFrame:
         _topics(consents).alias("topics"),
         _given(consents, "max_per_week", pl.Int64).alias("max_per_week"),
         _given(consents, "paused_until", pl.Date).alias("paused_until"),
-        _given(consents, "quiet_start", pl.String).alias("start_text"),
-        _given(consents, "quiet_end", pl.String).alias("end_text"),
+        _given(consents, "quiet_start", pl.String).alias("quiet_start"),
+        _given(consents, "quiet_end", pl.String).alias("quiet_end"),
     )
-    for_all = pl.col("channel").is_in(ALL_CHANNELS)
-    each = pl.DataFrame({"channel": list(reading.channels)}, schema={"channel": pl.String})
-    spread = rows.filter(for_all).drop("channel").join(each, how="cross").select(rows.columns)
-    spoken = pl.concat([rows.filter(~for_all), spread])
-    return spoken.pipe(_with_windows).pipe(_with_cover, categories=reading.categories)
+    spoken = for_each_channel(rows, channels=reading.channels)
+    return spoken.pipe(with_quiet_minutes).pipe(_with_cover, categories=reading.categories)
 
 
-def _with_windows(rows: pl.DataFrame) -> pl.DataFrame:
-    """The user's own hours in minutes; a text that cannot be read leaves `is_hours_clear` false."""
-    texts = rows.select("start_text", "end_text").unique()
+def with_quiet_minutes(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows with the texts `quiet_start` and `quiet_end` as minutes after midnight, and `is_hours_clear`.
+
+    Both are null where the user named no hours, and where a text cannot be read or stands alone, which leaves
+    `is_hours_clear` false. 24:00 is 1440; equal ends are the whole day.
+    """
+    ends = ["quiet_start", "quiet_end"]
+    texts = rows.select(ends).unique()
     read = [_window_of(start, end) for start, end in texts.iter_rows()]
-    schema = {"is_hours_clear": pl.Boolean, "quiet_start": pl.Int32, "quiet_end": pl.Int32}
+    schema = {"is_hours_clear": pl.Boolean, "start_minute": pl.Int32, "end_minute": pl.Int32}
     windows = texts.hstack(pl.DataFrame(read, schema=schema, orient="row"))
-    return rows.join(windows, on=["start_text", "end_text"], how="left", nulls_equal=True)
+    joined = rows.join(windows, on=ends, how="left", nulls_equal=True, maintain_order="left")
+    return joined.drop(ends).rename({"start_minute": "quiet_start", "end_minute": "quiet_end"})
 
 
 def _window_of(start: str | None, end: str | None) -> tuple[bool, int | None, int | None]:

@@ -1,9 +1,12 @@
 """Messages that we sent in a user's quiet hours. What may be sent tonight is decided elsewhere."""
 
-from datetime import timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import polars as pl
+
+from dagster_project.compliance.hours import clock_windows
+from dagster_project.reach.choices import with_quiet_minutes
+from dagster_project.reach.consents import for_each_channel
 
 # 47 CFR 64.1200(c)(1): no calls (and texts, by the regulator's reading) before 8 am or after 9 pm of the called.
 NIGHT = ("21:00", "08:00")
@@ -16,8 +19,9 @@ def quiet_hour_breaches(messages: pl.DataFrame, zones: pl.DataFrame, consents: p
     """user_sk, channel, n_quiet_breaches: messages sent in the quiet hours that held when they were sent.
 
     `messages`: user_sk, channel, sent_at (UTC). `zones`: user_sk, timezone (IANA). `consents`: user_sk, channel,
-    changed_at, quiet_start, quiet_end ("21:00"). Hours without a word of the user: NIGHT, on channels that ring. A
-    user whose zone is unknown or does not exist has no known local hour, and no breach. From start, inclusive, to end.
+    changed_at, quiet_start, quiet_end ("21:00"). Hours without a word of the user, or with one that cannot be read:
+    NIGHT, on channels that ring. A user whose zone is unknown or does not exist has no known local hour, and no
+    breach. From start, inclusive, to end; equal ends are the whole day.
     """
     placed = messages.filter(pl.col("sent_at").is_not_null()).join(zones, on="user_sk", how="inner")
     parts = [
@@ -29,7 +33,7 @@ def quiet_hour_breaches(messages: pl.DataFrame, zones: pl.DataFrame, consents: p
         return BREACHES_SCHEMA.to_frame()
     start, end = pl.col("quiet_start"), pl.col("quiet_end")
     inside = (
-        pl.when(start <= end)
+        pl.when(start < end)
         .then((pl.col("minute") >= start) & (pl.col("minute") < end))
         .otherwise((pl.col("minute") >= start) | (pl.col("minute") < end))
     )
@@ -45,16 +49,20 @@ def quiet_hour_breaches(messages: pl.DataFrame, zones: pl.DataFrame, consents: p
 
 def _with_quiet_hours(sends: pl.DataFrame, consents: pl.DataFrame | None) -> pl.DataFrame:
     rings = ~pl.col("channel").is_in(CHANNELS_THAT_DO_NOT_RING)
-    nights = [pl.when(rings).then(pl.lit(_minutes(text))) for text in NIGHT]
+    nights = [pl.when(rings).then(pl.lit(minute)) for minute in clock_windows(*NIGHT)[0]]
     if consents is None:
         return sends.with_columns(nights[0].alias("quiet_start"), nights[1].alias("quiet_end"))
-    said = consents.select(
-        "user_sk",
-        "channel",
-        pl.col("changed_at").cast(pl.Datetime("us")),
-        _clock("quiet_start").alias("quiet_start"),
-        _clock("quiet_end").alias("quiet_end"),
-    ).sort("changed_at", "user_sk", "channel", "quiet_start", "quiet_end")
+    said = (
+        for_each_channel(consents, channels=sends["channel"].unique().drop_nulls())
+        .select(
+            "user_sk",
+            "channel",
+            pl.col("changed_at").cast(pl.Datetime("us")),
+            pl.col("quiet_start", "quiet_end").cast(pl.String),
+        )
+        .pipe(with_quiet_minutes)
+        .sort("changed_at", "user_sk", "channel", "quiet_start", "quiet_end")
+    )
     at = pl.col("sent_at").cast(pl.Datetime("us"))
     joined = (
         sends.with_columns(at)
@@ -74,17 +82,6 @@ def _with_quiet_hours(sends: pl.DataFrame, consents: pl.DataFrame | None) -> pl.
 def _minute_of_day(at: pl.Expr, zone: str) -> pl.Expr:
     local = at.dt.replace_time_zone(None).dt.replace_time_zone("UTC").dt.convert_time_zone(zone)
     return local.dt.hour().cast(pl.Int64) * 60 + local.dt.minute()
-
-
-def _clock(column: str) -> pl.Expr:
-    parts = pl.col(column).cast(pl.String).str.extract_groups(r"^\s*(\d{1,2}):(\d{2})")
-    minutes = parts.struct.field("1").cast(pl.Int64) * 60 + parts.struct.field("2").cast(pl.Int64)
-    return pl.when(minutes < 24 * 60).then(minutes)
-
-
-def _minutes(text: str) -> int:
-    hours, minutes = text.split(":")
-    return int(timedelta(hours=int(hours), minutes=int(minutes)).total_seconds() // 60)
 
 
 def _exists(zone: object) -> bool:

@@ -23,6 +23,7 @@ RULES: tuple[tuple[str, str], ...] = (
     ("deletion.stop", "suppressed"),
     ("complaint.stop", "suppressed"),
     ("consent.withdrawn", "revoked"),
+    ("consent.revoked_at_provider", "revoked"),
     ("user.paused", "suppressed"),
     ("user.topics", "suppressed"),
     ("user.hours_unclear", "unknown"),
@@ -38,6 +39,7 @@ RULES: tuple[tuple[str, str], ...] = (
     ("cap.channel", "capped"),
     ("cap.stage", "capped"),
     ("hours.none", "suppressed"),
+    ("reach.capped", "capped"),
     ("reach.dead", "dead"),
 )
 RULE_ORDER: tuple[str, ...] = tuple(rule_id for rule_id, _ in RULES)
@@ -65,8 +67,9 @@ class ContactFacts:
     `consents` as staged; `message_events` the latest of each kind (`user_sk`, `channel`, `event`, `occurred_at`,
     `code`); `stops` (`user_sk`, `complained_at`, `deletion_requested_at`); `sends` (`user_sk`, `channel`, `sent_at`,
     `category`); `listed` contacts of earlier nights (`user_sk`, `channel`, `assigned_at`); `complaints` by channel and
-    day (`channel`, `dt`, `n_delivered`, `n_complained`); `endpoints` (`user_sk`, `channel`, `reach`, `code`): where
-    given they alone say which channel is dead. All times are UTC without a zone.
+    day (`channel`, `dt`, `n_delivered`, `n_complained`); `endpoints` (`user_sk`, `channel`, `reach`, `code`;
+    `failure_class`, `rule_id`, `until` where known): where given they alone say which channel is dead, revoked at the
+    provider or capped by it. All times are UTC without a zone.
     """
 
     consents: pl.DataFrame | None = None
@@ -263,6 +266,7 @@ def _rule(send_on: date, *, has_consents: bool) -> pl.Expr:
         "deletion.stop": pl.col("asked_deletion"),
         "complaint.stop": pl.col("complained"),
         "consent.withdrawn": (severity == WITHDRAWAL) | left_since,
+        "consent.revoked_at_provider": pl.col("is_revoked"),
         "user.paused": pl.col("is_paused"),
         "user.topics": ~pl.col("is_covered"),
         "user.hours_unclear": ~pl.col("is_hours_clear"),
@@ -273,6 +277,7 @@ def _rule(send_on: date, *, has_consents: bool) -> pl.Expr:
         "consent.missing": severity.is_null() & pl.lit(has_consents) & pl.col("needs_consent"),
         "complaints.rate": pl.col("rate_citation").is_not_null(),
         **{rule_id: pl.col("cap_rule") == rule_id for rule_id in CAP_RULES},
+        "reach.capped": pl.col("is_capped") & (pl.col("capped_until").is_null() | (pl.col("capped_until") > send_on)),
         "reach.dead": pl.col("is_dead"),
     }
     in_order = [rule_id for rule_id in RULE_ORDER if rule_id in conditions]
@@ -283,17 +288,20 @@ _CITED = {
     "deletion.stop": "deletion_citation",
     "complaint.stop": "complaint_citation",
     "consent.withdrawn": "withdrawal_citation",
+    "consent.revoked_at_provider": "withdrawal_citation",
     "minors.age": "minors_citation",
     "consent.unclear": "consent_citation",
     "consent.basis": "consent_citation",
     "consent.missing": "consent_citation",
     "complaints.rate": "rate_citation",
     "cap.law": "cap_citation",
+    "reach.capped": "capped_source",
 }
 _ENDS = {
     "user.paused": "paused_until",
     "user.weekly_maximum": "own_until",
     "minors.age": "adult_on",
+    "reach.capped": "capped_until",
     **dict.fromkeys(CAP_RULES, "cap_until"),
 }
 

@@ -1,8 +1,9 @@
 """Why a message did not arrive, by the provider's own code: a table of rules, each with its source.
 
 The rules are data in `failures/*.toml`, one file per language of codes. The first rule of the channel's file that
-matches decides; a code that none matches is `unknown`, and is listed, never guessed. What a failure means for the
-endpoint is decided in `endpoints`.
+matches decides; a code that none matches is `unknown`, and is listed, never guessed. A code may hold several numbers,
+a status beside the provider's own: each is compared, and only the provider's own stand in rules by number. What a
+failure means for the endpoint is decided in `endpoints`.
 """
 
 import re
@@ -25,18 +26,24 @@ FailureClass = Literal[
     "permission_revoked",
     "blocked",
     "quota",
+    "window",
     "user_side",
     "unknown",
 ]
-By = Literal["text", "enhanced", "basic", "word", "number", "receipt_error"]
+By = Literal["text", "enhanced", "basic", "reply", "word", "number", "hexadecimal", "receipt_error"]
+Lasts = Literal["month", "grant"]
 UNKNOWN: FailureClass = "unknown"
 FOLDER = Path(__file__).with_name("failures")
 KEYS = frozenset({"id", "by", "codes", "class", "permanent", "source"})
+OPTIONAL_KEYS = frozenset({"text", "lasts"})
 
 _ENHANCED = re.compile(r"(?<![\d.])([45])\.(\d{1,3})\.(\d{1,3})(?!\d|\.\d)")
 _BASIC = re.compile(r"(?<![\w.@-])([45]\d\d)(?![\w@]|[.]\d)")
-_NUMBER = re.compile(r"(?<![\w.-])-?\d+(?![\w.])")
-_RECEIPT_ERROR = re.compile(r"\berr(?:or)?[:=]\s*0*(\d+)")
+_NUMBER = re.compile(r"(?<![\w.-])-?\d+(?!\w|\.\d)")
+_HEXADECIMAL = re.compile(r"(?<!\w)0x0*([0-9a-f]+)(?!\w)")
+_RECEIPT_ERROR = re.compile(r"\berr(?:or)?[:=]\s*0*(\d+)(?!\w)")
+_ADDRESS = re.compile(r"\S+@\S+")
+_MORE_THAN_A_REPLY = re.compile(r"[^\W\d_]")
 _RECEIPT_TEXT = re.compile(r"\btext:.*$", re.DOTALL)
 PRIVATE = r"(?i)\S+@\S+|\b[0-9a-f-]*\d[0-9a-f-]{8,}\b"
 LISTED_CHARACTERS = 120
@@ -44,7 +51,11 @@ LISTED_CHARACTERS = 120
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule. `is_permanent` None: as the first digit of the SMTP code says, 5 permanent and 4 transient."""
+    """One rule. `is_permanent` None: as the first digit of the SMTP code says, 5 permanent and 4 transient.
+
+    `text`: one of these phrases must be there too. `lasts`: what the failure tells holds to the end of the month, or
+    until the user grants anew; None: as its class does.
+    """
 
     id: str
     by: By
@@ -52,6 +63,8 @@ class Rule:
     failure_class: FailureClass
     is_permanent: bool | None
     source: str
+    text: frozenset[str] = frozenset()
+    lasts: Lasts | None = None
 
 
 @dataclass(frozen=True)
@@ -62,8 +75,15 @@ class Said:
     words: frozenset[str]
     enhanced: str | None
     basic: str | None
-    number: str | None
+    numbers: frozenset[str]
+    hexadecimals: frozenset[str]
     receipt_error: str | None
+
+    @property
+    def reply(self) -> str | None:
+        """The reply code, where nothing is said beside it but `smtp` and an address; None otherwise."""
+        rest = _ADDRESS.sub("", self.text).replace("smtp", "")
+        return self.basic if self.enhanced is None and not _MORE_THAN_A_REPLY.search(rest) else None
 
     @property
     def status_digit(self) -> str | None:
@@ -135,13 +155,14 @@ def said_by(code: str) -> Said:
     """The parts of a code: of `550 5.1.1 User unknown`, `smtp;550`, `{"errcode":43101}`, `stat:UNDELIV err:001`."""
     text = _RECEIPT_TEXT.sub("", " ".join(code.lower().split()))
     words = {plain(word) for word in re.split(r"[^a-z0-9_-]+", text)} | {plain(text)}
-    enhanced, basic, number, error = (pattern.search(text) for pattern in (_ENHANCED, _BASIC, _NUMBER, _RECEIPT_ERROR))
+    enhanced, basic, error = (pattern.search(text) for pattern in (_ENHANCED, _BASIC, _RECEIPT_ERROR))
     return Said(
         text=text,
         words=frozenset(words - {""}),
         enhanced=".".join(enhanced.groups()) if enhanced else None,
         basic=basic[1] if basic else None,
-        number=number[0] if number else None,
+        numbers=frozenset(_NUMBER.findall(text)),
+        hexadecimals=frozenset(_HEXADECIMAL.findall(text)),
         receipt_error=error[1] if error else None,
     )
 
@@ -153,18 +174,28 @@ def plain(name: str) -> str:
 
 def matches(rule: Rule, said: Said) -> bool:
     """Whether a rule speaks of a code."""
+    if rule.text and not any(phrase in said.text for phrase in rule.text):
+        return False
     if rule.by == "text":
         return any(phrase in said.text for phrase in rule.codes)
-    if rule.by == "word":
-        return not rule.codes.isdisjoint(said.words)
-    if rule.by == "enhanced":
-        return said.enhanced is not None and not rule.codes.isdisjoint({said.enhanced, f"x{said.enhanced[1:]}"})
-    found: Mapping[By, str | None] = {
-        "basic": said.basic,
-        "number": said.number,
-        "receipt_error": said.receipt_error,
+    found: Mapping[By, frozenset[str | None]] = {
+        "word": said.words,
+        "enhanced": _enhanced_forms(said.enhanced),
+        "basic": frozenset({said.basic}),
+        "reply": frozenset({said.reply}),
+        "number": said.numbers,
+        "hexadecimal": said.hexadecimals,
+        "receipt_error": frozenset({said.receipt_error}),
     }
-    return found[rule.by] in rule.codes
+    return not rule.codes.isdisjoint(found[rule.by])
+
+
+def _enhanced_forms(enhanced: str | None) -> frozenset[str | None]:
+    """5.7.606 as rules may write it: itself, x.7.606, and its subject x.7.*."""
+    if enhanced is None:
+        return frozenset()
+    _, subject, detail = enhanced.split(".")
+    return frozenset({enhanced, f"x.{subject}.{detail}", f"x.{subject}.*"})
 
 
 def without_names(code: pl.Expr) -> pl.Expr:
@@ -176,6 +207,17 @@ def without_names(code: pl.Expr) -> pl.Expr:
 def rules_by_channel() -> Mapping[str, Sequence[Rule]]:
     """The shipped rules by channel, in the order in which they are asked."""
     return load_rules(FOLDER)
+
+
+@cache
+def rules_by_id() -> Mapping[str, Rule]:
+    """The shipped rules by their id."""
+    return {rule.id: rule for rules in rules_by_channel().values() for rule in rules}
+
+
+def rules_that_last(lasts: Lasts) -> frozenset[str]:
+    """The ids of the rules whose failures last so long."""
+    return frozenset(rule.id for rule in rules_by_id().values() if rule.lasts == lasts)
 
 
 def load_rules(folder: Path) -> dict[str, tuple[Rule, ...]]:
@@ -200,8 +242,11 @@ def load_rules(folder: Path) -> dict[str, tuple[Rule, ...]]:
 def parse_rule(given: Mapping[str, Any], *, file: Path) -> Rule:
     """One rule as its file has it."""
     where = f"{file.name}: rule {given.get('id', given)!r}"
-    if set(given) != KEYS or not given["source"] or not given["codes"]:
+    if set(given) - OPTIONAL_KEYS != KEYS or not given["source"] or not given["codes"]:
         raise FailureRulesError(f"{where} has the keys {sorted(given)}", fix=f"give each of {sorted(KEYS)} a value")
+    lasts = given.get("lasts")
+    if lasts is not None and lasts not in get_args(Lasts):
+        raise FailureRulesError(f"{where}: lasts {lasts!r}", fix=f"lasts: one of {get_args(Lasts)}, or leave it out")
     if given["class"] not in get_args(FailureClass) or given["by"] not in get_args(By):
         raise FailureRulesError(
             f"{where}: class {given['class']!r}, by {given['by']!r}",
@@ -209,4 +254,5 @@ def parse_rule(given: Mapping[str, Any], *, file: Path) -> Rule:
         )
     codes = frozenset(plain(code) if given["by"] == "word" else str(code).lower() for code in given["codes"])
     is_permanent = None if given["permanent"] == "status" else bool(given["permanent"])
-    return Rule(given["id"], given["by"], codes, given["class"], is_permanent, given["source"])
+    text = frozenset(phrase.lower() for phrase in given.get("text", ()))
+    return Rule(given["id"], given["by"], codes, given["class"], is_permanent, given["source"], text, lasts)

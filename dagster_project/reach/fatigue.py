@@ -1,15 +1,18 @@
 """Opt-outs, complaints and removals of the app charged to the messages of the hours before. Association in time."""
 
+from collections.abc import Collection
+
 import numpy as np
 import polars as pl
 
 from dagster_project.intervals import wilson_interval
+from dagster_project.reach.consents import WITHDRAWN, for_each_channel, status_word
+from dagster_project.reach.failures import with_failures
 
 WINDOW_HOURS = 72  # a long weekend: harm later than that is charged to nobody
 HALF_LIFE_HOURS = 24  # of two messages a day apart the later bears twice the charge; an opinion
 SAME_WORD_HOURS = 24  # a withdrawal so soon after an opt-out from within a message is the same word said twice
-REMOVED_CODES = ("unregistered",)  # APNs: the token is inactive for the topic; FCM v1: the app was unregistered
-WITHDRAWN = ("withdrawn", "revoked", "opted_out", "unsubscribed", "denied", "refused")
+REMOVED_RULES = ("fcm.unregistered",)  # APNs: the token is inactive for the topic; FCM: the app was unregistered
 
 HARM_SCHEMA = pl.Schema(
     {
@@ -45,14 +48,20 @@ HARM_CHARGES_SCHEMA = pl.Schema(
 
 
 def find_harms(
-    messages: pl.DataFrame, consents: pl.DataFrame | None, removals: pl.DataFrame, last_active: pl.DataFrame
+    messages: pl.DataFrame,
+    consents: pl.DataFrame | None,
+    removals: pl.DataFrame,
+    last_active: pl.DataFrame,
+    *,
+    channels: Collection[str] = (),
 ) -> pl.DataFrame:
     """user_sk, kind (opt_out, complaint, uninstall), channel?, message_id? (said from within it), happened_at.
 
     `messages`: user_sk, channel, message_id, failed_at, code, unsubscribed_at, complained_at. `consents`:
     user_sk, channel, status, changed_at. `removals`: marts.app_removals.
-    `last_active`: user_sk, last_on. One uninstall per user, the first; a token refused with REMOVED_CODES is one
-    only if no day of activity followed. Nothing may be dated after the night.
+    `last_active`: user_sk, last_on. One uninstall per user, the first; a token refused by one of REMOVED_RULES (of
+    `failures`) is one only if no day of activity followed. A withdrawal of all channels is one of each of `channels`
+    and of those with a message. Nothing may be dated after the night.
     """
     said = [
         messages.filter(pl.col(column).is_not_null()).select(
@@ -60,7 +69,8 @@ def find_harms(
         )
         for column, kind in (("unsubscribed_at", "opt_out"), ("complained_at", "complaint"))
     ]
-    withdrawn = [] if consents is None else [_withdrawals(consents, said[0])]
+    known = {*channels, *messages["channel"].drop_nulls().unique()}
+    withdrawn = [] if consents is None else [_withdrawals(for_each_channel(consents, channels=known), said[0])]
     harms = [frame.select(list(HARM_SCHEMA)).cast(HARM_SCHEMA) for frame in said]
     harms += [frame.select(list(HARM_SCHEMA)).cast(HARM_SCHEMA) for frame in withdrawn]
     harms.append(_uninstalls(messages, removals, last_active))
@@ -138,10 +148,10 @@ def _spread(harms: pl.DataFrame, messages: pl.DataFrame) -> pl.DataFrame:
 
 
 def _withdrawals(consents: pl.DataFrame, said: pl.DataFrame) -> pl.DataFrame:
-    withdrawn = consents.filter(pl.col("status").str.strip_chars().str.to_lowercase().is_in(WITHDRAWN)).select(
+    withdrawn = consents.filter(status_word().is_in(WITHDRAWN)).select(
         "user_sk",
         pl.lit("opt_out").alias("kind"),
-        pl.col("channel").str.strip_chars().str.to_lowercase(),
+        "channel",
         pl.lit(None, dtype=pl.String).alias("message_id"),
         pl.col("changed_at").alias("happened_at").cast(pl.Datetime("us")),
     )
@@ -156,8 +166,10 @@ def _withdrawals(consents: pl.DataFrame, said: pl.DataFrame) -> pl.DataFrame:
 
 
 def _uninstalls(messages: pl.DataFrame, removals: pl.DataFrame, last_active: pl.DataFrame) -> pl.DataFrame:
+    failed = messages.filter(pl.col("code").is_not_null(), pl.col("failed_at").is_not_null())
     refused = (
-        messages.filter(pl.col("code").str.to_lowercase().is_in(REMOVED_CODES), pl.col("failed_at").is_not_null())
+        with_failures(failed.with_columns(pl.lit("failed").alias("event")))
+        .filter(pl.col("rule_id").is_in(REMOVED_RULES))
         .join(last_active.select("user_sk", "last_on"), on="user_sk", how="left")
         .filter(pl.col("last_on").is_null() | (pl.col("last_on") <= pl.col("failed_at").dt.date()))
         .select("user_sk", pl.col("failed_at").alias("happened_at").cast(pl.Datetime("us")))

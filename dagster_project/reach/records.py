@@ -4,10 +4,10 @@ from datetime import date
 
 import polars as pl
 
-from dagster_project.reach.fatigue import WITHDRAWN
+from dagster_project.reach.consents import WITHDRAWN, for_each_channel, status_word
 from dagster_project.reach.trust import COUNTS
 
-OUR_FAULT = ("server_fault", "network", "blocked", "quota")
+OUR_FAULT = ("server_fault", "network", "blocked", "quota", "window")
 """Classes of failure that we or our providers brought on: a dead or full box is the user's side, no fault of ours."""
 REVOKED = "permission_revoked"
 WEEK_DAYS = 7
@@ -37,17 +37,17 @@ def opt_outs_in_force(harms: pl.DataFrame, consents: pl.DataFrame | None) -> pl.
     """user_sk, channel of the opt-outs that no later word has taken back.
 
     `harms`: as `find_harms` gives them. `consents`: user_sk, channel, status, changed_at. A consent given after an
-    opt-out lifts it; of an opt-out and a consent of one instant the opt-out stands.
+    opt-out lifts it, one for all channels on each; of an opt-out and a consent of one instant the opt-out stands.
     """
     key = ["user_sk", "channel"]
     said = harms.filter(pl.col("kind") == "opt_out", pl.col("channel").is_not_null())
     newest = said.group_by(key).agg(pl.col("happened_at").max())
     if consents is None:
         return newest.select(key).sort(key)
-    status = pl.col("status").str.strip_chars().str.to_lowercase()
     lifted = (
-        consents.filter(~status.is_in(WITHDRAWN))
-        .group_by("user_sk", pl.col("channel").str.strip_chars().str.to_lowercase())
+        for_each_channel(consents, channels=newest["channel"].unique())
+        .filter(~status_word().is_in(WITHDRAWN))
+        .group_by(key)
         .agg(pl.col("changed_at").cast(pl.Datetime("us")).max())
     )
     stands = pl.col("changed_at").is_null() | (pl.col("changed_at") <= pl.col("happened_at"))

@@ -21,6 +21,8 @@ columns:
   failure_class: class of the failure that decided, since the last proof of life; null without one
   is_permanent: whether that failure is permanent; null where its code does not tell
   code: the provider's own reason for it
+  rule_id: the rule of reach/failures that read the code; null where none knows it
+  until (date): first day on which a quota that holds messages back is over; null where the user's next act opens it
   first_seen_on (date): first message event of the endpoint, in the business zone
   last_seen_on (date): newest message event of the endpoint
   last_delivered_on (date): newest proof of life: delivered, opened, clicked or converted
@@ -33,8 +35,9 @@ columns:
 
 A permanent failure of a dead or moved endpoint kills it until something arrives there again; transient failures never
 do, but three in a row over two weeks make it stale, as do three messages without a proof of life in thirty days. One
-endpoint that answers is enough for the channel. The user's own words stand above: a complaint, an opt-out that no
-later grant lifts. A fact of delivery and a record of consent; what follows from law is in reach.contact_points.
+endpoint that answers is enough for the channel. The user's own words stand above: a complaint, an opt-out or a STOP
+told to the provider that no later grant lifts; a consent for all channels speaks for each. A fact of delivery and a
+record of consent; what follows from law is in reach.contact_points.
 """,
 )
 
@@ -71,9 +74,9 @@ columns:
   reach: ok, stale, dead, revoked, capped, suppressed or unknown
   consent_basis: on what the permission rests
   rule_id: set = the channel must not be used
-  citation: the law or standard behind the rule; null for our own rules
+  citation: the law or standard behind the rule, of reach.capped the provider's own page; null for our own rules
   until (date): first day on which it may be used again; null: until the user or the facts change
-  code: the provider's own reason of a dead endpoint
+  code: the provider's own reason of an endpoint that is dead, revoked or capped
   quiet_start (minutes): after local midnight, from when on the user wants no message
   quiet_end (minutes): after local midnight, until when
 """,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from dagster_project.reports.compliance import RuleFigures
-    from dagster_project.reports.outcomes import OutcomeContent
+    from dagster_project.reports.experiment_pages import OutcomeContent
     from dagster_project.reports.trust import TrustContent
 
 
@@ -52,6 +52,10 @@ class ReportContent:
     """strategy.budget_curve: what other budgets would have earned."""
     uplift: pl.DataFrame | None = None
     """models.uplift_verdicts: whether to choose users by uplift."""
+    uplift_learners: pl.DataFrame | None = None
+    """models.uplift_learners: how well each learner orders users."""
+    uplift_choices: pl.DataFrame | None = None
+    """models.uplift_choices: one treatment for each user, or one for all."""
     beliefs: pl.DataFrame | None = None
     """strategy.beliefs: what each strategy is believed to change."""
     hands: pl.DataFrame | None = None

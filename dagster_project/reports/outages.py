@@ -41,8 +41,8 @@ def outage_table(outages: pl.DataFrame) -> Table | None:
     columns = (
         Column("what", lambda row: KINDS[row["kind"]], False),
         Column("where", lambda row: where(row), False),
-        Column("from", lambda row: str(row["start_on"]), False),
-        Column("until", lambda row: "still running" if row["end_on"] is None else f"before {row['end_on']}", False),
+        Column("from", _begin, False),
+        Column("until", _end, False),
         Column("users silenced", lambda row: fmt.count(row["n_users"]), True),
         Column("seen", lambda row: fmt.count(row["observed"]), True),
         Column("due", lambda row: fmt.count(row["expected"]), True),
@@ -54,6 +54,16 @@ def outage_table(outages: pl.DataFrame) -> Table | None:
         rows=tuple(tuple(column.cell(row) for column in columns) for row in rows),
         marked=frozenset(i for i, row in enumerate(rows) if row["end_on"] is None),
     )
+
+
+def _begin(row: Mapping[str, Any]) -> str:
+    return str(row["start_on"]) if row["start_at"] is None else f"{row['start_at']:%Y-%m-%d %H:%M} UTC"
+
+
+def _end(row: Mapping[str, Any]) -> str:
+    if row["end_on"] is None:
+        return "still running"
+    return f"before {row['end_on']}" if row["end_at"] is None else f"{row['end_at']:%Y-%m-%d %H:%M} UTC"
 
 
 def where(row: Mapping[str, Any]) -> str:

@@ -1,64 +1,82 @@
-"""What experiments brought: a page for each, newest first, and what has been learned from all."""
+"""What experiments brought: what was learned of all, newest conclusion first, a table of all, and whose page is shown.
+
+The page of one experiment is the matter of `experiment_pages`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from dagster_project.outcomes.vocabulary import ALL, BY_NAME, HORIZONS
+from dagster_project.outcomes.verdicts import BETTER, TOO_EARLY, UNDECIDED, WORSE
+from dagster_project.outcomes.vocabulary import ALL, BY_NAME, RETURNED
 from dagster_project.reports import figures
 from dagster_project.reports import formatting as fmt
-from dagster_project.reports.palette import ACCENT, NEUTRAL, translucent, words
+from dagster_project.reports.experiment_pages import (
+    ExperimentPage,
+    OutcomeContent,
+    arms_of,
+    experiment_page,
+    p_text,
+    said_of_arm,
+    shown_horizon,
+)
+from dagster_project.reports.experiment_tables import HARM, largest_cells, part, points, table_of
+from dagster_project.reports.palette import ACCENT, NEUTRAL, PHASE_SHADES, translucent, words
 from dagster_project.reports.tables import Column, Table
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-SHOWN = 12  # experiments with a page of their own; all are in the table
-SLICES = 12
-TRAITS = 12
-NUMBERS = {
-    "p_return": "chance to come back without contact",
-    "n_active_days_before": "active days in the 28 before",
-    "value_if_returned": "worth of a return",
-}
-PARTS = {"strategy_id": "strategy", "value_tier": "value tier"}
+    from dagster_project.reports.experiment_pages import Course
+
+PAGES = 40  # experiments with a page of their own; a page is some 60 KB of the report
+LESSONS = 40  # experiments with a sentence under what was learned; all are in the table
+RECENT_DAYS = 28  # within which an entry means that it runs, and a decision that it is new
+OPEN_DECISIONS = (UNDECIDED, TOO_EARLY)
+HARM_COLOUR = PHASE_SHADES["churned"][1]
 
 
 @dataclass(frozen=True)
-class OutcomeContent:
-    """The tables of `outcomes` that the section shows, as the lake holds them."""
-
-    experiments: pl.DataFrame
-    balance: pl.DataFrame
-    readouts: pl.DataFrame
-    money: pl.DataFrame
-    second_life: pl.DataFrame
-    power: pl.DataFrame
-
-
-@dataclass(frozen=True)
-class ExperimentPage:
-    """One experiment: who was in it, whether chance made its arms, what it did, to whom, and what to make of it."""
+class Lesson:
+    """What one experiment says in a few sentences; `anchor` is where its page stands, if it has one."""
 
     title: str
-    decision: str
+    state: str
     said: str
-    tried: str
-    chance: str
-    figure: go.Figure | None
-    lead: str
-    tables: tuple[Table, ...]
+    anchor: str | None
 
 
-def newest_first(experiments: pl.DataFrame) -> list[dict[str, Any]]:
-    """The experiments by their last entry, then by when they began."""
+def newest_first(experiments: pl.DataFrame) -> pl.DataFrame:
+    """The experiments by the night since which their decision stands; of one night the conclusions first."""
     return experiments.sort(
-        "newest_on", "started_on", "experiment_id", descending=[True, True, False], nulls_last=True
-    ).rows(named=True)
+        pl.col("decided_on"),
+        pl.col("decision").is_in(OPEN_DECISIONS),
+        "newest_on",
+        "started_on",
+        "experiment_id",
+        descending=[True, False, True, True, False],
+        nulls_last=True,
+    )
+
+
+def with_page(experiments: pl.DataFrame, *, as_of: date) -> pl.DataFrame:
+    """Those that have a page, newest first: all up to PAGES; beyond that only what runs or was decided of late."""
+    ordered = newest_first(experiments)
+    if ordered.height <= PAGES:
+        return ordered
+    since = as_of - timedelta(days=RECENT_DAYS)
+    recent = (pl.col("decided_on") > since) | (pl.col("newest_on") > since)
+    return ordered.filter(recent.fill_null(False)).head(PAGES)
+
+
+def anchors(shown: pl.DataFrame) -> dict[str, str]:
+    """The id on the page of each experiment with a page."""
+    return {name: f"experiment-{place}" for place, name in enumerate(shown["experiment_id"], start=1)}
 
 
 def about_experiments(outcomes: OutcomeContent) -> str:
@@ -66,20 +84,64 @@ def about_experiments(outcomes: OutcomeContent) -> str:
     found = outcomes.experiments
     counts = found.group_by("decision").len().sort("len", "decision", descending=[True, False])
     told = ", ".join(f"{n} {decision}" for decision, n in counts.iter_rows())
-    return f"{fmt.counted(found.height, 'experiment')} can be read on this night: {told}."
+    more = f" The {LESSONS} newest conclusions stand here, all in the table below." if found.height > LESSONS else ""
+    return f"{fmt.counted(found.height, 'experiment')} can be read on this night: {told}.{more}"
 
 
-def learned(outcomes: OutcomeContent) -> list[str]:
-    """One sentence per experiment, newest first: what it says, and for whom it was better or worse."""
+def about_pages(n_shown: int, n_all: int) -> str | None:
+    """Which experiments have no page, and where they stand; None if all have one."""
+    if n_shown == n_all:
+        return None
+    return (
+        f"{fmt.count(n_shown)} of {fmt.count(n_all)} have a page: those that took users or were decided within the "
+        f"last {fmt.counted(RECENT_DAYS, 'day')}, at most {PAGES}. The others stand in the table, and whole in "
+        "the tables outcomes.experiments, outcomes.readouts and outcomes.money of the warehouse."
+    )
+
+
+def learned(outcomes: OutcomeContent, *, as_of: date) -> list[Lesson]:
+    """What the newest conclusions say, and for whom it was better or worse, arm by arm."""
+    links = anchors(with_page(outcomes.experiments, as_of=as_of))
+    rows = newest_first(outcomes.experiments).head(LESSONS).rows(named=True)
     return [
-        f"{words(row['experiment_id'])} ({row['decision']}): {row['explanation']} {_parts_said(outcomes, row)}".strip()
-        for row in newest_first(outcomes.experiments)
+        Lesson(
+            title=words(row["experiment_id"]),
+            state=f"{row['decision']} since {fmt.day(row['decided_on'])}",
+            said=_said(outcomes.of(row["experiment_id"]), row),
+            anchor=links.get(row["experiment_id"]),
+        )
+        for row in rows
     ]
 
 
-def pages(outcomes: OutcomeContent, *, currency: str) -> list[ExperimentPage]:
-    """The pages of the newest experiments."""
-    return [_page(outcomes, row, currency) for row in newest_first(outcomes.experiments)[:SHOWN]]
+def pages(outcomes: OutcomeContent, *, as_of: date, currency: str) -> list[ExperimentPage]:
+    """The pages of the experiments that have one, newest conclusion first."""
+    shown = with_page(outcomes.experiments, as_of=as_of)
+    return [experiment_page(outcomes, row, currency=currency) for row in shown.iter_rows(named=True)]
+
+
+def experiment_table(outcomes: OutcomeContent, *, as_of: date) -> Table | None:
+    """Every experiment with its figures, newest conclusion first; the name leads to its page."""
+    links = anchors(with_page(outcomes.experiments, as_of=as_of))
+    rows = newest_first(outcomes.experiments).rows(named=True)
+    columns = (
+        Column("experiment", lambda row: words(row["experiment_id"]), False),
+        Column("decision", lambda row: row["decision"], False),
+        Column("since", lambda row: fmt.text(row["decided_on"])),
+        Column("first entry", lambda row: fmt.text(row["started_on"])),
+        Column("last entry", lambda row: fmt.text(row["newest_on"])),
+        Column("users", lambda row: fmt.count(row["n_users"])),
+        Column("of the plan", lambda row: _share_of_plan(row["planned_share"])),
+        Column("judged by", lambda row: words(row["arm"]), False),
+        Column("days", lambda row: fmt.count(row["decision_days"])),
+        Column("came back, points", lambda row: points(row["difference"])),
+        Column("looks allowed for", lambda row: _points_between(row["low"], row["high"])),
+        Column("sample ratio p", lambda row: fmt.MISSING if row["sample_ratio_p"] is None else _p(row)),
+    )
+    made = table_of("All experiments, newest conclusion first", columns, rows)
+    if made is None:
+        return None
+    return Table(made.caption, made.columns, made.rows, links=tuple(links.get(row["experiment_id"]) for row in rows))
 
 
 def power_table(power: pl.DataFrame) -> Table | None:
@@ -95,94 +157,32 @@ def power_table(power: pl.DataFrame) -> Table | None:
         Column("days needed", lambda row: fmt.count(row["days_needed"])),
         Column("gain that 90 nights show", lambda row: points(row["detectable_90"])),
     )
-    return _table("What comparisons with the held out could show, and how soon", columns, power.rows(named=True))
+    return table_of("What comparisons with the held out could show, and how soon", columns, power.rows(named=True))
 
 
-def outcome_metrics(outcomes: OutcomeContent) -> dict[str, Any]:
-    """The figures for metrics.json: nothing per user."""
+def outcome_metrics(outcomes: OutcomeContent, *, as_of: date) -> dict[str, Any]:
+    """The figures for metrics.json: nothing per user; money by part at the horizon that each page shows."""
     overall = pl.col("dimension") == ALL
+    shown = with_page(outcomes.experiments, as_of=as_of)
+    parts = [_money_of_parts(outcomes.of(row["experiment_id"]), row) for row in shown.iter_rows(named=True)]
     return {
-        "experiments": outcomes.experiments.to_dicts(),
+        "experiments": newest_first(outcomes.experiments).to_dicts(),
         "readouts": outcomes.readouts.filter(overall).to_dicts(),
         "money": outcomes.money.filter(overall).to_dicts(),
+        "money_by_part": pl.concat([outcomes.money.clear(), *parts]).to_dicts(),
         "power": outcomes.power.to_dicts(),
     }
 
 
-def points(value: float | None) -> str:
-    """A difference of shares in points: 0.0123 → "+1.23"."""
-    return fmt.MISSING if value is None else f"{100 * value:+.2f}"
-
-
-def _page(outcomes: OutcomeContent, row: Mapping[str, Any], currency: str) -> ExperimentPage:
-    mine = pl.col("experiment_id") == row["experiment_id"]
-    own = outcomes.readouts.filter(mine & (pl.col("arm") == row["arm"]))
-    money = outcomes.money.filter(mine & (pl.col("arm") == row["arm"]))
-    returns = own.filter((pl.col("dimension") == ALL) & (pl.col("metric") == "returned")).sort("horizon_days")
-    horizon = _shown_horizon(returns, row["decision_days"])
-    found = (
-        _balance_table(outcomes.balance.filter(mine & (pl.col("arm") == row["arm"]))),
-        _metric_table(own, horizon, currency),
-        _slice_table(own, horizon),
-        _money_table(money, currency),
-        _life_table(outcomes.second_life.filter(mine)),
-    )
-    return ExperimentPage(
-        title=words(row["experiment_id"]),
-        decision=row["decision"],
-        said=row["explanation"],
-        tried=_tried(row, own),
-        chance=_chance(row),
-        figure=None if returns.is_empty() else effect_lines(returns),
-        lead=_about_lines(returns, row),
-        tables=tuple(table for table in found if table is not None),
-    )
-
-
-def _tried(row: Mapping[str, Any], own: pl.DataFrame) -> str:
-    strategies = own.filter(pl.col("dimension") == "strategy_id")["value"].unique().sort().to_list()
-    what = f" Strategies: {', '.join(words(name) for name in strategies)}." if strategies else ""
-    source = "our own ledger" if row["origin"] == "ledger" else "an imported campaign"
-    return (
-        f"{fmt.count(row['n_users'])} users, from {fmt.day(row['started_on'])} to {fmt.day(row['newest_on'])}, by "
-        f"{source}: {row['arms']}.{what}"
-    )
-
-
-def _chance(row: Mapping[str, Any]) -> str:
-    ratio, balance = row["sample_ratio_p"], row["balance_p"]
-    sizes = "No propensity is noted, so nobody can tell whether the arms have the sizes that chance would give them."
-    if ratio is not None:
-        sizes = f"Sizes of the arms against what was drawn: p = {_p(ratio)}."
-    before = "Too few users to compare the arms before entry."
-    if balance is not None:
-        before = f"Activity in the 28 days before entry, arm against arm: p = {_p(balance)}."
-    return f"{sizes} {before} Below 0.001 an experiment is broken."
-
-
-def _p(value: float) -> str:
-    return "<0.001" if value < 0.001 else fmt.decimal(value, places=3)
-
-
-def _about_lines(returns: pl.DataFrame, row: Mapping[str, Any]) -> str:
-    if returns.is_empty():
-        return "Nothing of it can be read yet."
-    last = returns.row(-1, named=True)
-    days = fmt.counted(last["horizon_days"], "day")
-    return (
-        f"Within {days} {fmt.percent(last['treated_mean'])} of {words(row['arm'])} came back, and "
-        f"{fmt.percent(last['control_mean'])} of {words(row['baseline'])}."
-    )
-
-
-def effect_lines(returns: pl.DataFrame) -> go.Figure:
-    """Share who came back by day since entry: the baseline, the arm, and where the arm may lie."""
+def effect_lines(course: Course) -> go.Figure:
+    """Share of an arm with the outcome by day since entry: the baseline, the arm, and where the arm may lie."""
+    rows, colour = course.rows, ACCENT if course.metric.is_good else HARM_COLOUR
     figure = figures._figure(height=300)
-    days = [f"{day} d" for day in returns["horizon_days"]]
-    control = returns["control_mean"].to_list()
+    days = [f"{day} d" for day in rows["horizon_days"]]
+    control = rows["control_mean"].to_list()
     low, high = (
-        [None if end is None else round(base + end, 5) for base, end in zip(control, returns[side], strict=True)]
-        for side in ("low", "high")
+        [None if end is None else round(min(max(base + end, 0), 1), 5) for base, end in zip(control, ends, strict=True)]
+        for ends in (rows["low"], rows["high"])
     )
     known = [place for place, end in enumerate(low) if end is not None]
     if known:
@@ -192,160 +192,72 @@ def effect_lines(returns: pl.DataFrame) -> go.Figure:
             y=[high[place] for place in known] + [low[place] for place in reversed(known)],
             mode="lines",
             fill="toself",
-            fillcolor=translucent(ACCENT, 0.18),
+            fillcolor=translucent(colour, 0.18),
             line={"width": 0},
             name="where the arm's share lies, looks allowed for",
             hoverinfo="skip",
         )
-    arm, baseline = returns["arm"][0], returns["baseline"][0]
-    for name, column, colour in ((baseline, "control_mean", NEUTRAL), (arm, "treated_mean", ACCENT)):
+    arm, baseline = rows["arm"][0], rows["baseline"][0]
+    for name, column, of_line in ((baseline, "control_mean", NEUTRAL), (arm, "treated_mean", colour)):
         figure.add_scatter(
             x=days,
-            y=[round(share, 5) for share in returns[column]],
+            y=[round(share, 5) for share in rows[column]],
             mode="lines+markers",
             name=words(name),
-            line={"color": colour, "width": 2},
-            hovertemplate="%{x}: %{y:.1%}<extra></extra>",
+            line={"color": of_line, "width": 2},
+            hovertemplate="%{x}: %{y:.2%}<extra></extra>",
         )
-    figure.update_yaxes(title_text="came back", tickformat=".1%", rangemode="tozero")
+    figure.update_yaxes(title_text=course.metric.title, tickformat=".1%", rangemode="tozero")
     figure.update_xaxes(title_text="since entry", showgrid=False, categoryorder="array", categoryarray=days)
     return figure
 
 
-def _shown_horizon(returns: pl.DataFrame, decision_days: int) -> int:
-    read = [days for days in returns["horizon_days"] if days <= decision_days]
-    return max(read, default=HORIZONS[0])
+def _said(mine: OutcomeContent, row: dict[str, Any]) -> str:
+    """The decision, then what each arm showed beyond it."""
+    told = [row["explanation"]]
+    for arm in arms_of(mine, row) if mine.readouts.height else []:
+        own = said_of_arm(row, arm, mine.readouts)
+        told += [] if own == row["explanation"] else [own]
+        parts = _parts_said(mine.readouts.filter(pl.col("arm") == arm), row["decision_days"])
+        told += [parts] if parts else []
+    return " ".join(told)
 
 
-def _balance_table(balance: pl.DataFrame) -> Table | None:
-    """On whom it was tried: numbers first, then the largest shares."""
-    first = pl.col("value").is_null()
-    ordered = balance.sort(first, "mean", "trait", "value", descending=[True, True, False, False])
-    columns = (
-        Column("known at entry", lambda row: _trait(row), False),
-        Column("treated", lambda row: _trait_mean(row, "mean")),
-        Column("control", lambda row: _trait_mean(row, "baseline_mean")),
-        Column("apart, in standard deviations", lambda row: fmt.decimal(row["standardised_difference"])),
+def _parts_said(own: pl.DataFrame, decision_days: int) -> str:
+    """Whom the arm surely helped and hurt: who came back more or less, and whom a harm befell more."""
+    sure = own.filter((pl.col("dimension") != ALL) & (pl.col("horizon_days") == decision_days)).sort(
+        "dimension", "value"
     )
-    return _table("On whom it was tried, and how alike the arms were", columns, ordered.head(TRAITS).rows(named=True))
+    returned = pl.col("metric") == RETURNED.name
+    told = [
+        f"{word} {', '.join(part(one) for one in found.iter_rows(named=True))}."
+        for word, found in (
+            ("It helped", sure.filter(returned & (pl.col("verdict") == BETTER))),
+            ("It hurt", sure.filter(returned & (pl.col("verdict") == WORSE))),
+        )
+        if found.height
+    ]
+    for name in HARM:
+        found = sure.filter((pl.col("metric") == name) & (pl.col("verdict") == WORSE))
+        if found.height:
+            parts = ", ".join(part(one) for one in found.iter_rows(named=True))
+            told.append(f"More {BY_NAME[name].title} of {parts}.")
+    return " ".join(told)
 
 
-def _trait(row: Mapping[str, Any]) -> str:
-    name = NUMBERS.get(row["trait"], PARTS.get(row["trait"], row["trait"]))
-    return name if row["value"] is None else f"{name} {words(row['value'])}"
+def _money_of_parts(mine: OutcomeContent, row: dict[str, Any]) -> pl.DataFrame:
+    overall = mine.readouts.filter((pl.col("dimension") == ALL) & (pl.col("arm") == row["arm"]))
+    cells = largest_cells(mine.money, shown_horizon(overall, row["decision_days"]))
+    return cells.select(mine.money.columns)
 
 
-def _trait_mean(row: Mapping[str, Any], column: str) -> str:
-    is_share = row["value"] is not None or row["trait"] == "p_return"
-    return fmt.percent(row[column]) if is_share else fmt.decimal(row[column])
+def _share_of_plan(share: float | None) -> str:
+    return fmt.MISSING if share is None else ">999%" if share > 9.99 else f"{share:.0%}"
 
 
-def _metric_table(own: pl.DataFrame, horizon: int, currency: str) -> Table | None:
-    """Gains and harms of all who entered, in the order of the vocabulary."""
-    found = own.filter((pl.col("dimension") == ALL) & (pl.col("horizon_days") == horizon))
-    rows = sorted(found.rows(named=True), key=lambda row: list(BY_NAME).index(row["metric"]))
-    columns = (
-        Column("what", lambda row: BY_NAME[row["metric"]].title, False),
-        Column("", lambda row: "gain" if BY_NAME[row["metric"]].is_good else "harm", False),
-        Column("treated", lambda row: _value(row, "treated_mean", currency)),
-        Column("control", lambda row: _value(row, "control_mean", currency)),
-        Column("difference", lambda row: _change(row, "difference")),
-        Column("looks allowed for", lambda row: _between(row, "low", "high")),
-        Column("plain 95 %", lambda row: _between(row, "fixed_low", "fixed_high")),
-        Column("verdict", lambda row: row["verdict"], False),
-    )
-    return _table(f"Gains and harms within {fmt.counted(horizon, 'day')} of entry", columns, rows)
+def _points_between(low: float | None, high: float | None) -> str:
+    return fmt.MISSING if low is None or high is None else f"{points(low)} to {points(high)}"
 
 
-def _slice_table(own: pl.DataFrame, horizon: int) -> Table | None:
-    """Who came back more and who less: the parts of the users with the surest differences."""
-    parts = own.filter(
-        (pl.col("dimension") != ALL) & (pl.col("metric") == "returned") & (pl.col("horizon_days") == horizon)
-    ).sort("p_adjusted", "p_fixed", "dimension", "value")
-    columns = (
-        Column("part", lambda row: _part(row), False),
-        Column("treated", lambda row: fmt.count(row["n_treated"])),
-        Column("held out", lambda row: fmt.count(row["n_control"])),
-        Column("difference", lambda row: _change(row, "difference")),
-        Column("looks allowed for", lambda row: _between(row, "low", "high")),
-        Column("verdict, all comparisons allowed for", lambda row: row["verdict"], False),
-    )
-    return _table("Whom it helped, whom it hurt", columns, parts.head(SLICES).rows(named=True))
-
-
-def _money_table(money: pl.DataFrame, currency: str) -> Table | None:
-    rows = money.filter(pl.col("dimension") == ALL).sort("horizon_days").rows(named=True)
-    columns = (
-        Column("within", lambda row: fmt.counted(row["horizon_days"], "day"), False),
-        Column("incremental returns", lambda row: _range(row, "incremental_returns", "")),
-        Column("incremental profit", lambda row: _range(row, "incremental_profit", currency)),
-        Column("cost", lambda row: fmt.money(row["cost"], currency=currency)),
-        Column("cost per return", lambda row: _range(row, "cost_per_return", currency)),
-        Column("return on spend", lambda row: _range(row, "return_on_spend", "")),
-        Column("holding out cost", lambda row: _range(row, "control_cost", currency)),
-    )
-    return _table("What it earned and cost", columns, rows)
-
-
-def _life_table(lives: pl.DataFrame) -> Table | None:
-    columns = (
-        Column("arm", lambda row: words(row["arm"]), False),
-        Column("days after the return", lambda row: fmt.count(row["day"])),
-        Column("seen for so long", lambda row: fmt.count(row["n_at_risk"])),
-        Column("still here", lambda row: fmt.with_interval(row["p_still_here"], row["low"], row["high"])),
-    )
-    shown = lives.filter(pl.col("day").is_in([28, 60, 120])).sort("arm", "day")
-    return _table("How long those who came back stayed; no effect of contact", columns, shown.rows(named=True))
-
-
-def _parts_said(outcomes: OutcomeContent, row: Mapping[str, Any]) -> str:
-    sure = outcomes.readouts.filter(
-        (pl.col("experiment_id") == row["experiment_id"])
-        & (pl.col("arm") == row["arm"])
-        & (pl.col("dimension") != ALL)
-        & (pl.col("metric") == "returned")
-        & (pl.col("horizon_days") == row["decision_days"])
-    ).sort("dimension", "value")
-    told = {
-        word: [_part(one) for one in sure.filter(pl.col("verdict") == verdict).iter_rows(named=True)]
-        for word, verdict in (("It helped", "better"), ("It hurt", "worse"))
-    }
-    return " ".join(f"{word} {', '.join(parts)}." for word, parts in told.items() if parts)
-
-
-def _part(row: Mapping[str, Any]) -> str:
-    return f"{PARTS.get(row['dimension'], row['dimension'])} {words(row['value'])}"
-
-
-def _value(row: Mapping[str, Any], column: str, currency: str) -> str:
-    kind = BY_NAME[row["metric"]].kind
-    if kind == "after":
-        return fmt.percent(row[column])
-    return fmt.money(row[column], currency=currency) if kind == "sum" else fmt.decimal(row[column])
-
-
-def _change(row: Mapping[str, Any], column: str) -> str:
-    if row[column] is None:
-        return fmt.MISSING
-    return points(row[column]) if BY_NAME[row["metric"]].kind == "after" else f"{row[column]:+.2f}"
-
-
-def _between(row: Mapping[str, Any], low: str, high: str) -> str:
-    ends = _change(row, low), _change(row, high)
-    return fmt.MISSING if fmt.MISSING in ends else f"{ends[0]} to {ends[1]}"
-
-
-def _range(row: Mapping[str, Any], name: str, currency: str) -> str:
-    value, low, high = (row[f"{name}{end}"] for end in ("", "_low", "_high"))
-    if value is None:
-        return "unknown"
-    told = fmt.money(value, currency=currency)
-    if low is None or high is None:
-        return told
-    return f"{told} ({fmt.money(low, currency='')} to {fmt.money(high, currency='')})"
-
-
-def _table(caption: str, columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> Table | None:
-    if not rows:
-        return None
-    return Table(caption, tuple(columns), tuple(tuple(column.cell(row) for column in columns) for row in rows))
+def _p(row: Mapping[str, Any]) -> str:
+    return p_text(row["sample_ratio_p"])

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
     from dagster_project.reports.content import ReportContent
+    from dagster_project.reports.experiment_pages import ArmBlock
 from dagster_project.reports.messages import message_tables
 
 SHARED_SCRIPT = "assets/plotly.min.js"
@@ -108,7 +109,8 @@ def render_report(content: ReportContent, *, plotly_js: Literal["shared", "inlin
         prices=_prices(content),
         outcomes=_outcomes(content),
         beliefs=_beliefs(content),
-        targeting=beliefs.targeting(content.uplift),
+        targeting=beliefs.targeting(content.uplift, content.uplift_choices),
+        learners=beliefs.learner_tables(content.uplift_learners),
         messages=message_tables(content),
         trust=_trust(content),
         rules=_rules(content),
@@ -279,19 +281,36 @@ def _outcomes(content: ReportContent) -> dict[str, Any]:
     shown = content.outcomes
     if shown is None or shown.experiments.is_empty():
         power = None if shown is None else outcomes.power_table(shown.power)
-        return {"lead": "", "learned": [], "pages": [], "power": power}
-    kind = "Lines of the share who came back, by days since entry"
-    pages = outcomes.pages(shown, currency=content.currency)
-    drawn = [
-        _picture(f"experiment-{place}", page.figure, page.lead, kind=kind) if page.figure is not None else None
-        for place, page in enumerate(pages, start=1)
-    ]
+        return {"lead": "", "learned": [], "all": None, "left_out": None, "pages": [], "power": power}
+    pages = outcomes.pages(shown, as_of=content.as_of, currency=content.currency)
     return {
         "lead": outcomes.about_experiments(shown),
-        "learned": outcomes.learned(shown),
-        "pages": [{**vars(page), "picture": picture} for page, picture in zip(pages, drawn, strict=True)],
+        "learned": outcomes.learned(shown, as_of=content.as_of),
+        "all": outcomes.experiment_table(shown, as_of=content.as_of),
+        "left_out": outcomes.about_pages(len(pages), shown.experiments.height),
+        "pages": [
+            {
+                "anchor": (anchor := f"experiment-{place}"),
+                "page": page,
+                "arms": [_arm_pictures(arm, f"{anchor}-{n}") for n, arm in enumerate(page.arms, start=1)],
+            }
+            for place, page in enumerate(pages, start=1)
+        ],
         "power": outcomes.power_table(shown.power),
     }
+
+
+def _arm_pictures(arm: ArmBlock, name: str) -> dict[str, object]:
+    pictures = [
+        _picture(
+            f"{name}-{course.metric.name.replace('_', '-')}",
+            outcomes.effect_lines(course),
+            course.lead,
+            kind=f"Lines of the share who {course.metric.title}, by days since entry",
+        )
+        for course in arm.courses
+    ]
+    return {"arm": arm, "pictures": pictures}
 
 
 def _outages(content: ReportContent) -> dict[str, object] | None:

@@ -32,12 +32,16 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """What the template prints: a caption, headings, rows of text, the marked rows' places."""
+    """What the template prints: a caption, headings, rows of text, the marked rows' places.
+
+    `links`: of each row the id on the page that its first cell leads to, or None.
+    """
 
     caption: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[str, ...], ...]
     marked: frozenset[int] = frozenset()
+    links: tuple[str | None, ...] = ()
 
 
 def stage_dwell(content: ReportContent) -> Table | None:

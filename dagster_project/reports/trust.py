@@ -24,6 +24,7 @@ FAILURE_COLOURS = {
     "network": "#cf6f5e",
     "blocked": "#8a3a36",
     "quota": "#e09a8b",
+    "window": "#efc0b4",
     "endpoint_dead": "#5f8fc4",
     "endpoint_moved": "#8fb3d9",
     "permission_revoked": "#7b69bd",

@@ -151,6 +151,11 @@ def settings_table() -> str:
         "|---|---|---|",
         *(_table_row(table) for table in CANONICAL.values()),
         "",
+        "`message_events.code` is the provider's own word: the reason of a failure, and of an open that it was by",
+        "proxy. The latter rests on words in `code` alone (a text with prefetch, machine_open, machine open or privacy",
+        "protection, or the word true or mpp): map the provider's flag there. Without it only opens in haste or in",
+        "bursts are a machine's.",
+        "",
     ]
     return "\n".join(lines)
 

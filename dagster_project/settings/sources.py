@@ -250,7 +250,9 @@ class Sources(Section):
         None, description="Contracts with start and end."
     )
     message_events: Annotated[Source, _named("message_events")] | None = Field(
-        None, description="What became of messages: sent, opened, bounced, unsubscribed and so on."
+        None,
+        description="What became of messages: sent, opened, bounced, unsubscribed and so on. That an open was by proxy"
+        " rests on words in `code`.",
     )
     consents: Annotated[Source, _named("consents")] | None = Field(
         None, description="Permission per user and channel; the latest row wins."

@@ -8,11 +8,11 @@ import polars as pl
 from dagster_project.simulate.activity import Habits, Lives, is_away_on, renewed_days
 from dagster_project.simulate.campaign import EXPERIMENT_ID, Campaign
 from dagster_project.simulate.clock import local_times, utc_from_local
-from dagster_project.simulate.events import is_during
+from dagster_project.simulate.events import app_versions, is_during
 from dagster_project.simulate.leaving import died_with_leaving
 from dagster_project.simulate.people import EMAIL, PUSH, WECHAT, Flags, Ints
 from dagster_project.simulate.reasons import STRATEGIES, reason_code
-from dagster_project.simulate.spec import CHANNELS, NEVER_DAY, WorldSpec
+from dagster_project.simulate.spec import CHANNELS, NEVER_DAY, PLATFORMS, WorldSpec
 from dagster_project.simulate.tables import conform, named, numbered, user_ids
 
 MESSAGE_EVENTS = (
@@ -25,15 +25,16 @@ MAX_REFUSALS = 3
 # Unregistered is APNs' word for a removed app; BadDeviceToken for a token that is not, or no longer, one.
 PUSH_DEAD = ("BadDeviceToken", "UNREGISTERED")
 PUSH_TRANSIENT = ("ServiceUnavailable", "UNAVAILABLE")
-# Email: RFC 3463 (5.1.1 no such mailbox, 4.2.2 mailbox full, 4.4.2 connection dropped); SMS: receipt
-# states of SMPP 3.4; WeChat: errcode 40003 (no such openid), 43004 (does not follow), -1 (system busy).
+# Email: RFC 3463 (5.1.1 no such mailbox, 4.2.2 mailbox full, 4.4.2 connection dropped); SMS: receipt states of SMPP
+# 3.4, with the cause of a death (err 001 unknown subscriber, 3GPP TS 29.002); WeChat: errcode 40003 (no such openid),
+# 43004 (does not follow), -1 (system busy).
 CODES = (
     *PUSH_DEAD,
     *PUSH_TRANSIENT,
     "5.1.1",
     "4.2.2",
     "4.4.2",
-    "UNDELIV",
+    "UNDELIV err:001",
     "EXPIRED",
     "40003",
     "-1",
@@ -42,7 +43,7 @@ CODES = (
 )
 REMOVED_ON_IOS = CODES.index("Unregistered")
 UNFOLLOWED = CODES.index("43004")
-PERMANENT_CODES = (*PUSH_DEAD, "Unregistered", "5.1.1", "UNDELIV", "40003")
+PERMANENT_CODES = (*PUSH_DEAD, "Unregistered", "5.1.1", "UNDELIV err:001", "40003")
 DEAD_CODE = (0, 4, 7, 9)
 TRANSIENT_CODE = (2, 5, 8, 10)
 OUTAGE_CODE = (2, 6, 8, 10)
@@ -156,7 +157,7 @@ def _draw_fates(
     sends: Sends, lives: Lives, *, state: tuple[Flags, Ints], habits: Habits, rng: np.random.Generator
 ) -> Fates:
     dead, generation = state
-    refused = _provider_outage(sends, spec=habits.spec)
+    refused = _provider_outage(sends, habits=habits)
     transient = rng.random(sends.user.size) < habits.spec.transient_failure_share
     android = ((sends.channel == PUSH) & (habits.people.platform[sends.user] == 1)).astype(np.int64)
     code = np.where(transient, np.asarray(TRANSIENT_CODE)[sends.channel] + android, -1)
@@ -177,13 +178,21 @@ def _draw_fates(
     return Fates(code, delivered, opened, clicked, generation)
 
 
-def _provider_outage(sends: Sends, *, spec: WorldSpec) -> Flags:
+def _provider_outage(sends: Sends, *, habits: Habits) -> Flags:
     refused = np.zeros(sends.user.size, dtype=np.bool_)
-    for outage in spec.outages:
+    version, names = app_versions(sends.user, sends.day, people=habits.people)
+    hours = 24 * sends.day + sends.second // 3600
+    for outage in habits.spec.outages:
         if outage.kind == "messages":
-            hit = is_during(outage, sends.day)
+            hit = is_during(outage, sends.day) & (hours >= 24 * outage.start_day + outage.start_hour)
+            if outage.end_day is not None:
+                hit &= hours < 24 * (outage.end_day - 1) + outage.end_hour
             if outage.channel is not None:
                 hit &= sends.channel == CHANNELS.index(outage.channel)
+            if outage.platform is not None:
+                hit &= habits.people.platform[sends.user] == PLATFORMS.index(outage.platform)
+            if outage.app_version is not None:
+                hit &= version == (names.index(outage.app_version) if outage.app_version in names else -2)
             refused |= hit
     return refused
 

@@ -19,7 +19,8 @@ class Outage:
     """Days [start_day, end_day) on which something of ours was broken; end_day None: broken to the last day.
 
     `events`: activity of the platform (and app version) happened and was not recorded.
-    `messages`: the channel's provider refused every message.
+    `messages`: the channel's provider refused every message to users of the platform (and app version), from
+    `start_hour` of the first day to `end_hour` of the last, on the business's clock.
     """
 
     kind: Literal["events", "messages"]
@@ -28,6 +29,16 @@ class Outage:
     platform: str | None = None
     app_version: str | None = None
     channel: str | None = None
+    start_hour: int = 0
+    end_hour: int = 24
+
+    def __post_init__(self) -> None:
+        whole_days = (self.start_hour, self.end_hour) == (0, 24)
+        if not (0 <= self.start_hour < 24 and 0 < self.end_hour <= 24) or (self.kind == "events" and not whole_days):
+            raise WinbackError(
+                f"an outage of {self.kind} cannot last from hour {self.start_hour} to hour {self.end_hour}",
+                fix="give hours of the day from 0 to 24, and to outages of messages only",
+            )
 
 
 DEFAULT_OUTAGES = (

@@ -11,14 +11,13 @@ import numpy as np
 import polars as pl
 
 from dagster_project.errors import WinbackError
+from dagster_project.outcomes.vocabulary import HALF_LIFE_DAYS
 from dagster_project.strategy.catalogue import Catalogue, Strategy
 from dagster_project.strategy.lift import Deviation, LiftBelief, Part, declared
 from dagster_project.strategy.lift_learning import Likelihood, grade, likelihood, updated
 from dagster_project.strategy.pooling import Common, common_of, drifts_by_others, told_by_others
 from dagster_project.strategy.priors import CHANNEL, FACETS, STRATEGY, Beliefs, Priors, Taught, kind_of, part_fits
 
-# By `python -m benchmarks.fading`: near the best both with few outcomes a week and with many.
-HALF_LIFE_DAYS = 120.0
 OUTCOMES = pl.Schema(
     {
         "strategy_id": pl.String,

@@ -18,11 +18,12 @@
 --   n_bounced (messages): bounced on that day
 --   n_unsubscribed (messages): unsubscribed from on that day
 --   n_complained (messages): complained of on that day
---   n_duplicates (messages): sent on that day with content sent to the user in the 30 days before, on any channel
+--   n_duplicates (messages): sent on that day with content of another message to the user in the 30 days before
 --
 -- A message counts once for each of its events on the day of the event: opened twice in one day is one open, on two
--- days it is two. Content is compared by `content_id`; a message without one is no duplicate. Of copies of one instant
--- the one with the smaller channel and message id came first.
+-- days it is two. Content is compared by `content_id`, on all channels; a message without one is no duplicate, and one
+-- sent again on another day none of itself. Of copies of one instant the one with the smaller channel and message id
+-- came first.
 
 with steps as (
     select * from intermediate.message_steps
@@ -36,6 +37,14 @@ sends as (
         dt,
         content_id,
         sent_at,
+        lag(channel) over (
+            partition by user_sk, content_id
+            order by sent_at, channel, message_id, dt
+        ) as channel_before,
+        lag(message_id) over (
+            partition by user_sk, content_id
+            order by sent_at, channel, message_id, dt
+        ) as message_before,
         lag(sent_at) over (
             partition by user_sk, content_id
             order by sent_at, channel, message_id, dt
@@ -44,14 +53,29 @@ sends as (
     where sent_at is not null and content_id is not null
 ),
 
+-- Sends of one message that follow each other share what came before the first of them: the newest of another message.
+preceded as (
+    select
+        user_sk,
+        channel,
+        dt,
+        sent_at,
+        max(case when channel <> channel_before or message_id <> message_before then sent_before_at end) over (
+            partition by user_sk, content_id
+            order by sent_at, channel, message_id, dt
+            rows between unbounded preceding and current row
+        ) as other_sent_at
+    from sends
+),
+
 duplicates as (
     select
         user_sk,
         channel,
         dt,
         count(*) as n_duplicates
-    from sends
-    where sent_before_at + interval 30 day >= sent_at
+    from preceded
+    where other_sent_at + interval 30 day >= sent_at
     group by user_sk, channel, dt
 ),
 

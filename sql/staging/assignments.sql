@@ -10,7 +10,7 @@
 --   assigned_at (UTC): when the arm was drawn
 --   propensity (0 to 1): chance of that arm
 --   strategy_id: what the arm got
---   channel: on which channel
+--   channel: on which channel, in small letters
 --   attributes (JSON): every further column that the settings name
 --   dt (date): day of the draw in the business zone
 --
@@ -28,7 +28,7 @@ select
     assigned_at,
     propensity,
     strategy_id,
-    channel,
+    lower(channel) as channel,
     attributes,
     dt
 from arrived

@@ -62,6 +62,7 @@ _USER = st.fixed_dictionaries(
         "listed_days_ago": st.sampled_from([None] * 8 + [0, 1, 3, 8]),
         "stop": st.sampled_from([None] * 8 + ["complained_at", "deletion_requested_at"]),
         "unsubscribed_hours_ago": st.sampled_from([None] * 6 + [23, 24, 600]),
+        "stopped_hours_ago": st.sampled_from([None] * 6 + [23, 24, 600]),
         "value": st.sampled_from([5.0, 80.0, 500.0]),
     }
 )
@@ -84,7 +85,7 @@ def _utc(as_of: date) -> datetime:
 
 def _facts(users: list[dict[str, Any]], as_of: date) -> dict[str, pl.DataFrame]:
     end = _utc(as_of)
-    consents, sends, listed, stops, unsubscribed = [], [], [], [], []
+    consents, sends, listed, stops, told = [], [], [], [], []
     for sk, user in enumerate(users):
         for row in user["consents"]:
             days = row["paused_days"]
@@ -100,9 +101,10 @@ def _facts(users: list[dict[str, Any]], as_of: date) -> dict[str, pl.DataFrame]:
             stops.append({"user_sk": sk, **blank, user["stop"]: end - timedelta(hours=5)})
         if user["unsubscribed_hours_ago"]:
             at = end - timedelta(hours=user["unsubscribed_hours_ago"])
-            unsubscribed.append(
-                {"user_sk": sk, "channel": "email", "event": "unsubscribed", "occurred_at": at, "code": None}
-            )
+            told.append({"user_sk": sk, "channel": "email", "event": "unsubscribed", "occurred_at": at, "code": None})
+        if user["stopped_hours_ago"]:
+            at = end - timedelta(hours=user["stopped_hours_ago"])
+            told.append({"user_sk": sk, "channel": "sms", "event": "failed", "occurred_at": at, "code": "21610"})
     text, sk_type, at_type = pl.String, pl.Int64, pl.Datetime("us")
     key = {"user_sk": sk_type, "channel": text}
     terms = dict.fromkeys(("status", "basis", "categories", "quiet_start", "quiet_end"), text)
@@ -118,9 +120,7 @@ def _facts(users: list[dict[str, Any]], as_of: date) -> dict[str, pl.DataFrame]:
         "stops": pl.DataFrame(
             stops, schema={"user_sk": sk_type, "complained_at": at_type, "deletion_requested_at": at_type}
         ),
-        "message_events": pl.DataFrame(
-            unsubscribed, schema={**key, "event": text, "occurred_at": at_type, "code": text}
-        ),
+        "message_events": pl.DataFrame(told, schema={**key, "event": text, "occurred_at": at_type, "code": text}),
     }
 
 
@@ -207,7 +207,8 @@ def _night(users: list[dict[str, Any]], as_of: date, setting: dict[str, Any]) ->
         users={row["user_id"]: row for row in candidates.to_dicts()},
         consents=_by_user(consents) if setting["has_consents"] else None,
         stops=frozenset(_by_user(facts["stops"])),
-        unsubscribed=_by_user(facts["message_events"]),
+        unsubscribed=_by_user(facts["message_events"].filter(pl.col("event") == "unsubscribed")),
+        refusals=_by_user(facts["message_events"].filter(pl.col("event") == "failed")),
         sends=_by_user(_sent_and_listed(facts)),
         complaint_counts={("email", 30): (1000, setting["n_complained"])},
     )

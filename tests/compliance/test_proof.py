@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from dagster_project.compliance.packs import shipped_law_book
-from dagster_project.compliance.proof import ProofFacts, ProofRules, breaches
+from dagster_project.compliance.proof import ProofFacts, ProofRules, breaches, says_stop
+from dagster_project.reach.failures import rules_by_channel, rules_by_id, rules_that_last
 
 GOOD = {
     "opt_out": "{unsubscribe_link}",
@@ -101,6 +102,31 @@ def test_complaint_deletion_and_unsubscribing_end_contact() -> None:
     assert _broken(unsubscribed=left) == ["consent.withdrawn"]
     before = {"a": [{"channel": "email", "occurred_at": datetime(2025, 12, 31)}]}  # noqa: DTZ001
     assert _broken(unsubscribed=before) == []
+
+
+def test_a_stop_told_to_the_provider_stands_until_a_later_grant() -> None:
+    texts = replace(RULES, channel_hours={"sms": (0, 1440)}, wordings={("hello", "sms"): [("en", GOOD), ("zh", GOOD)]})
+
+    def broken(code: str, day: int, *, refused: str = "sms", **consent: Any) -> list[str]:
+        refusal = {"channel": refused, "code": code, "occurred_at": datetime(2026, 1, day)}  # noqa: DTZ001
+        return _broken({"channel": "sms"}, consent={"channel": "sms"} | consent, rules=texts, refusals={"a": [refusal]})
+
+    assert broken("21610", 1) == ["consent.revoked_at_provider"]
+    assert broken('{"status":400,"code":21610}', 2) == ["consent.revoked_at_provider"]
+    assert broken("error 21610.", 2) == ["consent.revoked_at_provider"]
+    assert broken("isv.CUSTOMER_REFUSED", 2) == ["consent.revoked_at_provider"]
+    assert broken("21610", 2, channel="all", changed_at=datetime(2026, 1, 3)) == []  # noqa: DTZ001
+    assert broken("21610", 2, refused="mms") == []
+    assert broken("30003", 2) == []
+    assert broken("m-21610", 2) == []
+
+
+def test_the_proof_knows_every_stop_that_the_rules_know() -> None:
+    stops = [rules_by_id()[rule_id] for rule_id in rules_that_last("grant")]
+    assert all(says_stop("sms", code) for rule in stops for code in rule.codes)
+    assert {channel for channel, rules in rules_by_channel().items() if {*stops} & {*rules}} == {
+        channel for channel in rules_by_channel() if says_stop(channel, "21610")
+    }
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,17 @@ from pathlib import Path
 
 import polars as pl
 
-from dagster_project.defs.outcomes import experiment_facts, known_assignments, make_outcomes
+from dagster_project.defs.outcomes import OutcomeNight, experiment_facts, make_outcomes
 from dagster_project.outcomes.tables import TABLES
+from dagster_project.reports.outcomes import PAGES
 from dagster_project.strategy.ledger import ASSIGNMENTS
-from defs.worlds import NIGHT, Company, plain
+from defs.worlds import NIGHT, PLAIN, Company, plain
 
+IMPORTED = """
+[sources.assignments]
+path = "assigned.csv"
+columns = { user_id = "uid", experiment_id = "test", arm = "arm", assigned_at = "at" }
+"""
 BEFORE = NIGHT - timedelta(days=40)
 
 
@@ -80,8 +86,39 @@ def test_a_broken_experiment_of_the_ledger_is_named_and_the_others_are_read(copi
         "strategy.whats_new": False,
         "winback_past": True,
     }
-    facts = experiment_facts(made["outcomes.experiments"])
-    assert "strategy.sunset: broken" in facts
+    facts = experiment_facts(project, NIGHT, made)
+    assert set(facts) == {f"experiment {name}" for name in experiments}
+    assert "**Broken, since " in str(facts["experiment strategy.sunset"])
+    assert "Gains over time: came back" in str(facts["experiment winback_past"])
+
+
+def test_a_decision_keeps_the_night_on_which_it_changed_however_often_a_night_is_run(copied: Company) -> None:
+    project, first, last = copied.project, NIGHT - timedelta(days=9), NIGHT - timedelta(days=1)
+    told = project.read("outcomes.experiments", as_of=NIGHT)
+    assert told["decided_on"].to_list() == [NIGHT]
+
+    project.write("outcomes.experiments", told.with_columns(pl.lit(first).alias("decided_on")), as_of=last)
+    assert make_outcomes(project, NIGHT)["outcomes.experiments"]["decided_on"].to_list() == [first]
+    project.write("outcomes.experiments", told, as_of=NIGHT + timedelta(days=1))  # a later night changes nothing
+    assert make_outcomes(project, NIGHT)["outcomes.experiments"]["decided_on"].to_list() == [first]
+
+    turned = told.with_columns(pl.lit(first).alias("decided_on"), pl.lit("broken").alias("decision"))
+    project.write("outcomes.experiments", turned, as_of=last)
+    assert make_outcomes(project, NIGHT)["outcomes.experiments"]["decided_on"].to_list() == [NIGHT]
+
+    project.write("outcomes.experiments", told.drop("decided_on"), as_of=last)  # of a version that kept none
+    assert make_outcomes(project, NIGHT)["outcomes.experiments"]["decided_on"].to_list() == [last]
+
+
+def test_of_too_many_experiments_the_metadata_name_how_many_are_left_out(past: Company) -> None:
+    made = make_outcomes(past.project, NIGHT)
+    one = made["outcomes.experiments"]
+    many = [one.with_columns(pl.lit(f"e{place:03d}").alias("experiment_id")) for place in range(200)]
+
+    facts = experiment_facts(past.project, NIGHT, {**made, "outcomes.experiments": pl.concat(many)})
+
+    assert len(facts) == PAGES + 1
+    assert str(facts["experiments without a page"]).startswith(f"{PAGES} of 200 have a page: ")
 
 
 def test_a_night_sees_no_ledger_of_its_own_or_later(copied: Company) -> None:
@@ -92,7 +129,53 @@ def test_a_night_sees_no_ledger_of_its_own_or_later(copied: Company) -> None:
         "strategy.assignments", ledger([(users["user_id"][0], "treat")], experiment_id="later", on=late), as_of=late
     )
 
-    assert set(known_assignments(project, users, NIGHT)["experiment_id"]) == {"winback_past"}
+    assert OutcomeNight(project, NIGHT).portions() == [["winback_past"]]
+
+
+def test_users_whom_only_the_assignment_names_are_counted(tmp_path: Path) -> None:
+    visits = "".join(f"u{i},2024-01-{1 + i % 28:02d}T10:00:00,visit\n" for i in range(40))
+    company = plain(tmp_path / "bare", visits, settings=PLAIN + IMPORTED)
+    assigned = "".join(f"new{i},winter,{'treat' if i % 2 else 'control'},2024-01-05T12:00:00\n" for i in range(60))
+    (company.folder / "assigned.csv").write_text(f"uid,test,arm,at\n{assigned}", encoding="utf-8")
+
+    company.run(date(2024, 1, 28))
+
+    found = company.project.read("outcomes.experiments", as_of=date(2024, 1, 28)).row(0, named=True)
+    assert (found["n_users"], found["n_unknown"], found["arms"]) == (60, 60, "control 30, treat 30")
+    entries = company.project.read("outcomes.entries", as_of=date(2024, 1, 28))
+    assert entries["returned_after"].null_count() == 60
+    assert entries["is_known"].sum() == 0
+
+
+def test_a_horizon_stays_as_an_earlier_night_named_it(copied: Company) -> None:
+    project = copied.project
+    before = project.read("outcomes.experiments", as_of=NIGHT)
+    assert before["decision_days"].to_list() != [7]
+    project.write(
+        "outcomes.experiments",
+        before.with_columns(pl.lit(7, dtype=pl.Int64).alias("decision_days")),
+        as_of=NIGHT - timedelta(days=1),
+    )
+
+    made = make_outcomes(project, NIGHT)
+
+    assert made["outcomes.experiments"]["decision_days"].to_list() == [7]
+    assert set(made["outcomes.readouts"].filter("is_primary")["horizon_days"]) == {7}
+
+
+def test_a_relapse_goes_by_the_threshold_of_the_night_of_entry(copied: Company) -> None:
+    project = copied.project
+    stages = project.read("lifecycle.stages", as_of=NIGHT)
+    user_sk = stages["user_sk"][0]
+    project.write("lifecycle.stages", stages.with_columns(pl.lit(3.5).alias("churn_threshold_days")), as_of=BEFORE)
+    entries = pl.DataFrame(
+        {"user_sk": [user_sk] * 2, "assigned_on": [BEFORE + timedelta(days=1), BEFORE], "origin": "ledger"}
+    )
+
+    found = OutcomeNight(project, NIGHT).thresholds(entries)
+
+    tonight = stages.filter(pl.col("user_sk") == user_sk)["churn_threshold_days"][0]
+    assert found.to_list() == [3.5, tonight]
 
 
 def test_without_ledger_and_imports_the_tables_are_empty_and_the_report_says_so(tmp_path: Path) -> None:

@@ -66,6 +66,31 @@ def test_what_the_night_exported_breaks_no_rule_and_what_the_gate_closed_would(p
     assert found == set(planted.select("user_id", "channel").iter_rows())
 
 
+def test_a_stop_that_slips_past_the_gate_is_found_in_the_messages(copied: Company) -> None:
+    project = copied.project
+    day = max(project.lake.index("staging.message_events"))
+    messages = project.lake.read("staging.message_events", key=day)
+    exported = project.read("strategy.exported", as_of=NIGHT)
+    users = project.read("marts.users", as_of=NIGHT)
+    consents = project.seen("staging.consents", as_of=NIGHT).filter(channel="sms", status="granted")
+    first = users.join(exported, on="user_id", how="semi").join(consents, on="user_sk", how="semi").sort("user_id")
+    user_sk, user_id = first.select("user_sk", "user_id").row(0)
+    stop = messages.head(1).with_columns(
+        pl.lit(user_sk).cast(messages.schema["user_sk"]).alias("user_sk"),
+        pl.lit("sms").alias("channel"),
+        pl.lit("failed").alias("event"),
+        pl.lit('{"status":400,"code":21610}').alias("code"),
+    )
+    project.lake.put("staging.message_events", pl.concat([messages, stop]), key=day)
+    planted = pl.DataFrame(
+        {"user_id": [user_id], "channel": ["sms"], "strategy_id": ["explore"], "send_at": ["2024-06-19T12:00:00+02:00"]}
+    )
+
+    found = {one.rule_id for one in find_breaches(project, planted, NIGHT)}
+
+    assert "consent.revoked_at_provider" in found
+
+
 def test_suppressed_users_say_rule_citation_and_end(past: Company) -> None:
     suppressed = past.csv(NIGHT, "suppressed.csv")
     by_law = suppressed.filter(pl.col("rule_id").str.contains(r"^(consent|complaint|deletion|minors)\."))

@@ -34,11 +34,13 @@ def test_whoever_was_assigned_is_seen_as_of_a_day_before_and_followed_for_a_hori
     horizon_days = project.rules(NIGHT).horizon_days
     history = uplift.read_history(project, NIGHT, horizon_days=horizon_days)
     pooled = history.pairs.filter(pl.col("strategy_id") == POOLED)
-    rows = uplift.looked_up(project, pooled, as_of=NIGHT, horizon_days=horizon_days)
+    rows = uplift.looked_up(project, pooled)
 
     assert rows.height == pooled.height
     assert (rows["snapshot_on"] < rows["assigned_on"]).all()
-    days = project.seen(uplift.USER_DAYS, as_of=NIGHT).filter(pl.col("n_core_events") > 0).select("user_sk", "dt")
+    days = (
+        project.seen("intermediate.user_days", as_of=NIGHT).filter(pl.col("n_core_events") > 0).select("user_sk", "dt")
+    )
     for row in rows.head(40).iter_rows(named=True):
         own = days.filter(pl.col("user_sk") == row["user_sk"])["dt"]
         since = [(day - row["assigned_on"]).days for day in own]

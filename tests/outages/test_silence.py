@@ -1,6 +1,6 @@
 """Whom an outage silences, and for how long."""
 
-from datetime import date
+from datetime import date, datetime, time
 from typing import Any
 
 import polars as pl
@@ -8,6 +8,7 @@ import polars as pl
 from dagster_project.outages.night import OUTAGES
 from dagster_project.outages.silence import known_by, silenced_by_events, silenced_by_messages, spoilt_users
 from dagster_project.outages.ways import Ways
+from outages.sends import outcomes
 
 START = date(2024, 3, 1)
 
@@ -32,6 +33,14 @@ def seen(*rows: tuple[int, str, str | None, date]) -> pl.DataFrame:
         ],
         schema_overrides={"user_sk": pl.Int64, "app_version": pl.String},
     )
+
+
+def sends(*rows: dict[str, Any]) -> pl.DataFrame:
+    return outcomes({"is_failed": True, "n_messages": 1, **row} for row in rows)
+
+
+def hour(number: int) -> datetime:
+    return datetime.combine(START, time(number))
 
 
 def thresholds(*days: float) -> pl.DataFrame:
@@ -81,13 +90,26 @@ WAY = {"user_sk": 1, "channel": "email", "known_on": date(2023, 1, 1), "died_on"
 
 def dead_tokens(*users: int, alive_on: date = BEFORE) -> pl.DataFrame:
     """One failed message each, on 9 March, to a token that was alive on 25 February."""
-    fixed = {"channel": "push", "platform": "ios", "is_failed": True, "dt": date(2024, 3, 9), "code": "BadDeviceToken"}
-    return pl.DataFrame([{**fixed, "user_sk": user, "alive_on": alive_on} for user in users])
+    fixed = {"channel": "push", "platform": "ios", "dt": date(2024, 3, 9), "code": "BadDeviceToken"}
+    return sends(*({**fixed, "user_sk": user, "alive_on": alive_on} for user in users))
 
 
-def refused_mails(*days: date, user: int = 1) -> pl.DataFrame:
-    fixed = {"channel": "email", "platform": "ios", "is_failed": True, "alive_on": None, "code": "4.4.2"}
-    return pl.DataFrame([{**fixed, "user_sk": user, "dt": day} for day in days], schema_overrides={"alive_on": pl.Date})
+def refused_mails(*days: date, code: str = "4.4.2") -> pl.DataFrame:
+    """Failed messages to user 1."""
+    return sends(*({"channel": "email", "platform": "ios", "code": code, "user_sk": 1, "dt": day} for day in days))
+
+
+def hit_by(outage: dict[str, Any], failed: pl.DataFrame, *users: tuple[int, str]) -> list[str]:
+    """Whom an outage of messages silenced, of users (user_sk, app_version) last seen on 20 February."""
+    made = silenced_by_messages(
+        outages(outage),
+        seen(*((user, "ios", version, date(2024, 2, 20)) for user, version in users)),
+        failed,
+        thresholds(*[30] * len(users)),
+        ways=Ways(),
+        as_of=date(2024, 3, 10),
+    )
+    return made["user_id"].to_list()
 
 
 def ways(
@@ -189,9 +211,9 @@ def test_two_channels_that_died_in_purges_of_one_day_are_no_way_for_each_other()
     assert made.select("outage_id", "paused_days").rows() == [("o", 62), ("p", 62)]
 
 
-def refused(*days: date, known: Ways, as_of: date) -> list[tuple[int, date | None]]:
-    users = seen((1, "ios", None, date(2024, 2, 20)))
-    made = silenced_by_messages(outages(REFUSED), users, refused_mails(*days), thresholds(30), ways=known, as_of=as_of)
+def refused(*days: date, known: Ways, as_of: date, code: str = "4.4.2") -> list[tuple[int, date | None]]:
+    users, failed = seen((1, "ios", None, date(2024, 2, 20))), refused_mails(*days, code=code)
+    made = silenced_by_messages(outages(REFUSED), users, failed, thresholds(30), ways=known, as_of=as_of)
     return made.select("paused_days", "reached_on").rows()
 
 
@@ -200,6 +222,7 @@ def test_a_message_refused_in_a_provider_outage_is_ours() -> None:
 
     assert refused(date(2024, 3, 1), **days) == [(62, None)]
     assert refused(date(2024, 3, 2), **days) == []
+    assert refused(date(2024, 3, 1), code="5.1.1", **days) == []
 
 
 def test_a_refusal_of_eleven_months_ago_with_later_arrivals_silences_nobody() -> None:
@@ -212,6 +235,28 @@ def test_a_refusal_of_eleven_months_ago_with_later_arrivals_silences_nobody() ->
 def test_a_refusal_is_forgotten_a_quarter_after_the_outage_for_the_address_works() -> None:
     assert refused(date(2024, 3, 1), known=ways({}), as_of=date(2024, 5, 30)) == [(91, None)]
     assert refused(date(2024, 3, 1), known=ways({}), as_of=date(2024, 5, 31)) == []
+
+
+def test_an_outage_of_some_hours_silences_only_those_who_were_written_to_within_them() -> None:
+    users = [(user, "2.0") for user in (1, 2, 3)]
+    fixed = {"channel": "push", "platform": "ios", "code": "UNAVAILABLE", "dt": START}
+    failed = sends(*({**fixed, "user_sk": user, "hour_at": hour(7 + user)} for user, _ in users))
+    running = {"kind": "messages", "channel": "push", "start_at": hour(9)}
+
+    assert hit_by({**running, "end_on": date(2024, 3, 2), "end_at": hour(10)}, failed, *users) == ["u2"]
+    assert hit_by(running, failed, *users) == ["u2", "u3"]
+
+
+def test_an_outage_of_a_version_silences_those_who_had_it_when_they_were_written_to() -> None:
+    fixed = {"channel": "push", "platform": "ios", "code": "UNAVAILABLE", "dt": START}
+    failed = sends(
+        {**fixed, "user_sk": 1, "app_version": "2.0"},
+        {**fixed, "user_sk": 2, "app_version": "2.1"},
+        {**fixed, "user_sk": 2, "app_version": None},
+    )
+    broken = {"kind": "messages", "channel": "push", "platform": "ios", "app_version": "2.0"}
+
+    assert hit_by(broken, failed, (1, "2.0"), (2, "2.1")) == ["u1"]
 
 
 def test_an_outage_that_ended_later_was_running_on_an_earlier_day() -> None:

@@ -89,6 +89,17 @@ def test_an_opt_out_shuts_a_channel_and_a_consent_alone_makes_one_known() -> Non
     assert days_of(made) == [("push", 1, None, 5), ("sms", None, None, None)]
 
 
+def test_a_consent_for_all_shuts_what_is_written_to_and_makes_no_channel_known() -> None:
+    def said(status: str) -> Sequence[tuple[Any, ...]]:
+        consents = pl.DataFrame({"user_sk": [1], "channel": ["all"], "status": [status], "changed_at": [at(2)]})
+        known = states({}, {"user_sk": 2, "channel": "sms", "endpoint": "s"})
+        made = channel_ways(known, deaths().clear(), consents=consents, timezone="UTC")
+        return days_of(made.filter(pl.col("user_sk") == 1))
+
+    assert said("granted") == [("push", 1, None, None)]
+    assert said("withdrawn") == [("push", 1, None, 2)]
+
+
 def arrivals(*steps: dict[str, Any]) -> list[int]:
     plain = dict.fromkeys(STEPS)
     rows = [{"user_sk": 1, "channel": "push", "message_id": "m", **plain, **step} for step in steps]

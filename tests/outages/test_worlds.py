@@ -6,7 +6,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from benchmarks.outages import Log, is_hit, opened, real_false_nights, real_logs
+from benchmarks.outage_logs import Log, opened
+from benchmarks.outages import is_hit, real_false_nights, real_logs
 from dagster_project.simulate import Outage, WorldSpec, simulate_world
 
 PLANTED = (

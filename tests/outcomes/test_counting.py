@@ -10,6 +10,7 @@ import pytest
 
 from dagster_project.lake.duck import connect
 from dagster_project.outcomes.counting import count_outcomes
+from dagster_project.outcomes.facts import read_facts
 
 ENTRY = date(2024, 3, 1)
 DAYS = {"user_sk": "bigint", "dt": "date", "n_core_events": "bigint", "amount": "decimal(38, 4)"}
@@ -41,12 +42,19 @@ def day(since: int) -> date:
     return ENTRY + timedelta(days=since)
 
 
-def count(con: duckdb.DuckDBPyConnection, *, seen: int = 200, **facts: Any) -> dict[str, Any]:
-    starts = pl.DataFrame({"user_sk": [1], "assigned_on": [ENTRY]})
-    thresholds = pl.DataFrame({"user_sk": [1], "churn_threshold_days": [30.0]})
-    found = count_outcomes(con, starts, as_of=day(seen - 1), thresholds=thresholds, **facts)
-    assert found.height == 1
-    return found.row(0, named=True)
+def counted(
+    con: duckdb.DuckDBPyConnection, starts: dict[str, Any], *, as_of: date, accounts: Any = None, **kept: Any
+) -> pl.DataFrame:
+    entries = pl.DataFrame(starts)
+    each = entries.select(pl.col("user_sk").alias("account_sk"), "user_sk").unique()
+    since = entries["assigned_on"].min() - timedelta(days=28)  # type: ignore[operator]
+    facts = read_facts(con, each if accounts is None else accounts, since=since, as_of=as_of, **kept)
+    return count_outcomes(entries, facts, as_of=as_of)
+
+
+def count(con: duckdb.DuckDBPyConnection, *, seen: int = 200, **kept: Any) -> dict[str, Any]:
+    starts = {"user_sk": [1], "assigned_on": [ENTRY], "churn_threshold_days": [30.0], "is_known": [True]}
+    return counted(con, starts, as_of=day(seen - 1), **kept).row(0, named=True)
 
 
 def active(since: int, *, amount: float | None = None) -> dict[str, Any]:
@@ -100,6 +108,42 @@ def test_a_relapse_is_the_first_day_of_a_silence_beyond_the_threshold_after_a_re
     assert found["relapsed_after"] == 51  # 30 days of silence after day 20 are none yet, the 31st is
 
 
+@pytest.mark.parametrize(("next_on", "relapsed_after"), [(35, None), (36, 35)])
+def test_a_gap_that_ends_has_been_a_relapse_only_if_a_silent_day_was_beyond_the_threshold(
+    con: duckdb.DuckDBPyConnection, next_on: int, relapsed_after: int | None
+) -> None:
+    add(con, "user_days", active(4), active(next_on))  # thirty silent days, or thirty-one
+
+    assert count(con, seen=40)["relapsed_after"] == relapsed_after
+
+
+def test_each_entry_has_the_threshold_of_its_own_day(con: duckdb.DuckDBPyConnection) -> None:
+    add(con, "user_days", active(25), active(60))
+    starts = {
+        "user_sk": [1, 1, 1],
+        "assigned_on": [ENTRY, day(10), day(20)],
+        "churn_threshold_days": [20.0, 40.0, None],
+        "is_known": [True, True, True],
+    }
+
+    found = counted(con, starts, as_of=day(62))
+
+    assert found["relapsed_after"].to_list() == [46, None, None]
+
+
+def test_what_any_account_of_a_person_does_counts_once(con: duckdb.DuckDBPyConnection) -> None:
+    accounts = pl.DataFrame({"account_sk": [1, 2, 3], "user_sk": [1, 1, 3]})
+    add(con, "user_days", active(-3), {**active(-3), "user_sk": 2}, active(9, amount=5))
+    add(con, "user_days", {**active(2, amount=20), "user_sk": 2}, {**active(1, amount=7), "user_sk": 3})
+    add(con, "response_days", {"user_sk": 2, "dt": day(6), "is_opened": True})
+    withdrawn = pl.DataFrame({"user_sk": [2], "dt": [day(8)]})
+
+    found = count(con, accounts=accounts, withdrawals=withdrawn)
+
+    assert (found["n_active_days_before"], found["returned_after"], found["spend_14"]) == (1, 2, 25)
+    assert (found["opened_after"], found["opted_out_after"]) == (6, 8)
+
+
 def test_who_has_come_back_and_is_not_silent_beyond_the_threshold_has_not_relapsed(
     con: duckdb.DuckDBPyConnection,
 ) -> None:
@@ -142,3 +186,22 @@ def test_who_entered_and_did_nothing_has_a_row(con: duckdb.DuckDBPyConnection) -
     found = count(con)
 
     assert (found["returned_after"], found["n_active_days_before"], found["opened_after"]) == (None, 0, None)
+
+
+def test_neighbours_in_the_list_and_strangers_lend_nothing_to_each_other(con: duckdb.DuckDBPyConnection) -> None:
+    add(con, "user_days", {**active(3, amount=5), "user_sk": 2}, {**active(-2), "user_sk": 4})
+    starts = {"user_sk": [4, -1, 1, 2], "assigned_on": [ENTRY] * 4, "churn_threshold_days": [9.0] * 4, "is_known": True}
+
+    found = counted(con, starts, as_of=day(100))
+
+    assert found["user_sk"].to_list() == [4, -1, 1, 2]
+    assert found["returned_after"].to_list() == [None, None, None, 3]
+    assert found["n_active_days_before"].to_list() == [1, 0, 0, 0]
+    assert found["spend_28"].to_list() == [0, 0, 0, 5]
+    assert found["relapsed_after"].to_list() == [None, None, None, 13]
+
+
+def test_without_any_day_of_anybody_nothing_happened(con: duckdb.DuckDBPyConnection) -> None:
+    found = count(con)
+
+    assert (found["returned_after"], found["relapsed_after"], found["satisfaction_180"]) == (None, None, None)

@@ -18,9 +18,9 @@ def money_of(n_back: tuple[int, int], *, bill: float = 20.0, cost: float | None 
     frame = entries(
         2_000,
         arm=["treat"] * 1_000 + ["control"] * 1_000,
-        propensity=0.5,
         returned_after=[3 if b else None for b in back],
         **{
+            "propensity": 0.5,
             **{f"spend_{days}": np.where(back & (days > 3), bill, 0.0) for days in HORIZONS},
             **{f"cost_{days}": [cost] * 1_000 + [0.0] * 1_000 for days in HORIZONS},
             **columns,
@@ -90,3 +90,20 @@ def test_all_dimensions_crossed_are_there_where_enough_users_are() -> None:
     crossed = money_of((300, 200), **parts).filter(pl.col("dimension") == CROSS)
 
     assert set(crossed["value"]) == {"a · email · lost · not noted · not noted"}
+
+
+def test_shares_of_those_who_came_back_have_wilsons_interval() -> None:
+    row = overall(money_of((300, 0)))
+
+    assert (row["win_back_share_low"], row["win_back_share_high"]) == pytest.approx((0.272407, 0.329124), abs=1e-6)
+    assert row["control_return_share_low"] == pytest.approx(0, abs=1e-12)
+    assert row["control_return_share_high"] == pytest.approx(0.003827, abs=1e-6)
+
+
+def test_unequal_weights_tell_as_much_as_fewer_users() -> None:
+    of_arm = [0.2] * 200 + [0.8] * 800  # weights 5 and 1.25: 2,000² ÷ 6,250 = 640 users, .5625 of whom came back
+
+    row = overall(money_of((300, 200), propensity=of_arm * 2))
+
+    assert row["win_back_share"] == pytest.approx(0.5625)
+    assert (row["win_back_share_low"], row["win_back_share_high"]) == pytest.approx((0.523806, 0.600447), abs=1e-6)

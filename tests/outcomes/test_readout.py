@@ -1,19 +1,21 @@
 """Experiments read, or shown as broken: known effects found, faults set aside, the rest read all the same."""
 
+from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 
+from dagster_project.outcomes.arms import baseline_of
 from dagster_project.outcomes.differences import READOUTS
 from dagster_project.outcomes.entries import FAULTS
+from dagster_project.outcomes.looks import looked_at
 from dagster_project.outcomes.plans import planned_users
 from dagster_project.outcomes.randomisation import balance_p, inverse_propensities, sample_ratio_p
 from dagster_project.outcomes.readout import (
     ReadoutRules,
     Readouts,
-    baseline_of,
     decision_horizon,
     read_experiments,
 )
@@ -22,8 +24,8 @@ from outcomes.builders import NIGHT, entries
 NO_FAULT = FAULTS.to_frame()
 
 
-def read(frame: pl.DataFrame, faults: pl.DataFrame = NO_FAULT) -> Readouts:
-    return read_experiments(frame, faults, rules=ReadoutRules(decision_days=28, margin_share=1.0))
+def read(frame: pl.DataFrame, faults: pl.DataFrame = NO_FAULT, *, days: int = 28) -> Readouts:
+    return read_experiments(frame, faults, rules=ReadoutRules(decision_days=days, margin_share=1.0))
 
 
 def sound(n: int = 8_000, *, lift: float = 0.1, seed: int = 1, **columns: Any) -> pl.DataFrame:
@@ -244,5 +246,143 @@ def test_a_plan_rests_on_the_first_fortnight_alone() -> None:
     assert planned_users(pl.concat([early, later]), arm="treat", baseline="control") == plan
 
 
-def test_an_imported_experiment_was_planned_as_it_is() -> None:
+def test_an_import_is_planned_by_its_first_fortnight_and_not_before_it_is_over() -> None:
+    days = [date(2023, 1, 1 + i // 20) for i in range(500)]  # twenty users a day for twenty-five days
+    growing = sound(500, assigned_on=days, n_days_seen=[25 - i // 20 for i in range(500)])
+    young = growing.filter(pl.col("assigned_on") <= date(2023, 1, 13)).with_columns(pl.col("n_days_seen") - 12)
+
+    assert planned_users(growing, arm="treat", baseline="control") == 14 * 20
+    assert planned_users(young, arm="treat", baseline="control") is None
     assert planned_users(sound(500), arm="treat", baseline="control") == 500
+
+
+def test_an_import_without_a_plan_yet_is_too_early_to_say() -> None:
+    found = read(sound(n_days_seen=10), days=7)
+
+    assert found.experiments["decision"][0] == "too early"
+    assert "its first fortnight, which makes the plan, is not over" in found.experiments["explanation"][0]
+
+
+def test_a_lasting_import_looked_at_for_forty_nights_raises_few_false_alarms() -> None:
+    rng = np.random.default_rng(11)
+    n_trials, per_night, arms = 300, 100, ("treat", "control")
+    plan = planned_users(
+        entries(
+            40 * per_night,
+            arm=list(arms) * (20 * per_night),
+            assigned_on=[date(2023, 1, 1) + timedelta(days=i // per_night) for i in range(40 * per_night)],
+            n_days_seen=[40 - i // per_night for i in range(40 * per_night)],
+        ),
+        arm="treat",
+        baseline="control",
+    )
+    assert plan == 14 * per_night
+    n = np.arange(1, 41) * per_night / 2
+    back = rng.binomial(per_night // 2, 0.2, (2, n_trials, 40)).cumsum(axis=2) / n
+    pooled = back.mean(axis=0)
+    z = (back[0] - back[1]) / np.sqrt(2 * pooled * (1 - pooled) / n)
+
+    bound, _ = looked_at(2 * n / plan)
+
+    assert (np.abs(z) > bound).any(axis=1).mean() <= 0.06  # .32 when every night was the planned end
+
+
+def test_each_arm_has_a_decision_of_its_own() -> None:
+    rng = np.random.default_rng(5)
+    n = 12_000
+    arm = rng.choice(["control", "a", "b"], n)
+    rates = pl.Series(arm).replace_strict({"control": 0.2, "a": 0.273, "b": 0.099}).to_numpy()
+    frame = sound(n, arm=arm, propensity=1 / 3, returned_after=[3 if b else None for b in rng.random(n) < rates])
+
+    found = read(frame)
+
+    told = found.decisions.select("arm", "baseline", "decision").rows()
+    assert told == [("a", "control", "works"), ("b", "control", "harms")]
+    assert found.experiments["arm"][0] == "b"  # the largest
+    assert "a against control: works." in found.experiments["explanation"][0]
+
+
+def test_arms_that_share_a_control_are_corrected_for_their_number_and_treat_is_not() -> None:
+    rng = np.random.default_rng(6)
+    arm = rng.choice(["control", "a", "b"], 6_000)
+    frame = sound(6_000, arm=arm, propensity=1 / 3, lift=0.0)
+
+    primary = read(frame).readouts.filter(pl.col("is_primary")).sort("p_looks")
+    assert primary["p_adjusted"].to_list() == pytest.approx(
+        [min(2 * primary["p_looks"][0], 1), max(min(2 * primary["p_looks"][0], 1), primary["p_looks"][1])]
+    )
+    renamed = frame.with_columns(
+        pl.col("arm").replace({"a": "treat", "b": "explore"}), propensity=pl.lit(None, dtype=pl.Float64)
+    )
+    own = only(read(renamed).readouts, is_primary=True, arm="treat")
+    assert own["p_adjusted"] == own["p_looks"]
+
+
+def test_templates_are_compared_with_each_other_beside_a_control() -> None:
+    rng = np.random.default_rng(8)
+    n = 9_000
+    arm = rng.choice(["control", "brief", "long"], n)
+    rates = pl.Series(arm).replace_strict({"control": 0.2, "brief": 0.2, "long": 0.3}).to_numpy()
+    back = [3 if b else None for b in rng.random(n) < rates]
+
+    found = read(sound(n, experiment_id="words.whats_new", arm=arm, propensity=1 / 3, returned_after=back))
+
+    assert found.decisions.select("arm", "baseline", "decision").rows() == [
+        ("brief", "control", "no effect shown"),
+        ("long", "brief", "works"),
+        ("long", "control", "works"),
+    ]
+    assert set(found.readouts["baseline"]) == {"control"}
+
+
+def test_who_leaves_again_is_no_harm_of_what_won_more_back() -> None:
+    rng = np.random.default_rng(9)
+    n = 20_000
+    treated = rng.random(n) < 0.5
+    back = rng.random(n) < 0.1 + 0.05 * treated
+    gone = back & (rng.random(n) < 0.5)
+    frame = sound(
+        n,
+        arm=np.where(treated, "treat", "control"),
+        returned_after=[2 if b else None for b in back],
+        relapsed_after=[20 if g else None for g in gone],
+    )
+
+    found = read(frame)
+
+    assert found.experiments["decision"][0] == "works"
+    assert only(found.readouts, dimension="all", metric="relapsed", horizon_days=28)["difference"] > 0.01
+
+
+def test_an_experiment_keeps_the_horizon_of_its_first_night() -> None:
+    both = pl.concat([sound(), sound(seed=2).with_columns(pl.lit("f").alias("experiment_id"))])
+
+    found = read_experiments(
+        both, NO_FAULT, rules=ReadoutRules(decision_days=28, margin_share=1.0, fixed_days={"e": 14})
+    )
+
+    assert found.experiments["decision_days"].to_list() == [14, 28]
+    primary = found.readouts.filter(pl.col("is_primary")).select("experiment_id", "horizon_days")
+    assert primary.rows() == [("e", 14), ("f", 28)]
+
+
+def test_users_known_by_their_assignment_alone_are_counted_and_named() -> None:
+    frame = sound().with_columns((pl.int_range(pl.len()) % 4 > 0).alias("is_known"))
+
+    row = read(frame).experiments.row(0, named=True)
+
+    assert (row["n_users"], row["n_unknown"]) == (8_000, 2_000)
+    assert "2,000 of its users are known by their assignment alone" in row["explanation"]
+
+
+def test_an_arm_missing_beside_chances_that_vary_within_the_others_breaks_the_experiment() -> None:
+    rng = np.random.default_rng(12)
+    n = 9_000
+    a = rng.choice([0.2, 0.4], n)
+    draw = rng.random(n)
+    arm = np.where(draw < a, "a", np.where(draw < a + 0.3, "control", "b"))
+    chance = np.where(arm == "a", a, np.where(arm == "control", 0.3, 0.7 - a))
+    whole = sound(n, arm=arm, propensity=chance)
+
+    assert read(whole).experiments["faults"][0] is None
+    assert read(whole.filter(pl.col("arm") != "b")).experiments["faults"][0] == "empty arm"

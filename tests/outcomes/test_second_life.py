@@ -82,3 +82,12 @@ def test_a_horizon_beyond_what_is_counted_is_the_longest(horizon: int) -> None:
     frame = entries(1, strategy_id="a", n_days_seen=180).with_columns(pl.lit(value=True).alias("is_randomised"))
 
     assert learning_rows(frame, frame, horizon_days=horizon).height == 1
+
+
+def test_a_broken_experiment_has_no_second_lives() -> None:
+    both = pl.concat(
+        [entries(3, returned_after=1), entries(3, returned_after=1, experiment_id="f")],
+    )
+
+    assert second_lives(both, broken=["f"])["experiment_id"].unique().to_list() == ["e"]
+    assert second_lives(both)["experiment_id"].unique().sort().to_list() == ["e", "f"]

@@ -9,14 +9,15 @@ from dagster_project.outcomes.differences import READOUTS
 from dagster_project.outcomes.money import MONEY
 from dagster_project.outcomes.power import POWER_SCHEMA
 from dagster_project.outcomes.second_life import SECOND_LIFE
-from dagster_project.outcomes.verdicts import EXPERIMENTS
+from dagster_project.outcomes.verdicts import DECISIONS, EXPERIMENTS
 from outcomes.builders import entries
 
 
 @pytest.mark.parametrize(
     ("doc", "columns"),
     [
-        (tables.EXPERIMENTS, list(EXPERIMENTS)),
+        (tables.EXPERIMENTS, [*EXPERIMENTS, "decided_on"]),
+        (tables.DECISIONS, list(DECISIONS)),
         (tables.BALANCE, list(BALANCE)),
         (tables.READOUTS, list(READOUTS)),
         (tables.MONEY, list(MONEY)),

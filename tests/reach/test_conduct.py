@@ -3,6 +3,7 @@
 from datetime import datetime
 
 import polars as pl
+import pytest
 
 from dagster_project.reach.conduct import BREACHES_SCHEMA, quiet_hour_breaches
 
@@ -55,6 +56,33 @@ def test_a_zone_that_does_not_exist_and_a_clock_that_cannot_be_break_nothing() -
     odd = consents((2, "push", at("01T00:00"), "25:99", "soon"))
 
     assert quiet_hour_breaches(rows, ZONES, odd).rows() == [(2, "push", 1)]
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "sent_at", "n_breaches"),
+    [
+        ("00:00", "24:00", "05T10:00", 1),
+        ("12:00", "12:00", "05T10:00", 1),
+        ("12:00", "12:00", "05T09:59", 1),
+        ("12:00", "24:00", "05T10:00", 1),
+        ("12:00", "24:00", "05T09:59", 0),
+        (" 12:00 ", "13:00", "05T10:00", 1),
+        ("12:00", None, "05T10:00", 0),  # one end alone cannot be read: the night holds
+        ("12:00", None, "05T20:00", 1),
+    ],
+)
+def test_hours_are_read_as_the_gate_reads_them(start: str, end: str | None, sent_at: str, n_breaches: int) -> None:
+    rows = sends((2, "push", at(sent_at)))  # Berlin, two hours ahead
+    asked = consents((2, "push", at("01T00:00"), start, end))
+
+    assert quiet_hour_breaches(rows, ZONES, asked)["n_quiet_breaches"].sum() == n_breaches
+
+
+def test_hours_asked_for_on_all_channels_hold_on_each() -> None:
+    rows = sends((2, "push", at("05T10:30")), (2, "email", at("05T10:30")))
+    asked = consents((2, "all", at("04T00:00"), "12:00", "14:00"))
+
+    assert quiet_hour_breaches(rows, ZONES, asked).rows() == [(2, "email", 1), (2, "push", 1)]
 
 
 def test_no_message_is_no_breach() -> None:

@@ -367,6 +367,72 @@ def test_endpoints_where_given_say_what_is_dead() -> None:
     ]
 
 
+HOUSE_WITHDRAWAL = "House rule after GDPR Art. 7(3), PIPL Art. 15 and CAN-SPAM, 15 U.S.C. 7704(a)(4)"
+
+
+def _endpoint(channel: str, reach: str, **more: Any) -> dict[str, Any]:
+    plain = {"user_sk": 1, "channel": channel, "reach": reach, "code": None, "failure_class": None, "rule_id": None}
+    return {**plain, "until": None, **more}
+
+
+def _gate(*endpoints: dict[str, Any], consents: pl.DataFrame | None = None) -> list[tuple[Any, ...]]:
+    schema = {"failure_class": pl.String, "rule_id": pl.String, "until": pl.Date, "code": pl.String}
+    given = pl.DataFrame(list(endpoints), schema_overrides=schema)
+    points = contact_points(USERS.head(1), consents, None, endpoints=given)
+    return points.select("channel", "reach", "rule_id", "citation", "until", "code").rows()
+
+
+def test_a_stop_is_the_users_word_with_its_citation_and_no_dead_channel() -> None:
+    stop = {"failure_class": "permission_revoked", "rule_id": "twilio.opted_out", "code": "21610"}
+
+    assert _gate(_endpoint("sms", "revoked", **stop)) == [
+        ("sms", "revoked", "consent.revoked_at_provider", HOUSE_WITHDRAWAL, None, "21610")
+    ]
+
+
+def test_what_the_user_told_us_is_no_word_to_the_provider() -> None:
+    withdrawn = _consents((1, "email", "withdrawn", 1), (1, "push", "granted", 1))
+
+    assert _gate(_endpoint("email", "revoked"), consents=withdrawn)[0][:4] == (
+        "email",
+        "revoked",
+        "consent.withdrawn",
+        HOUSE_WITHDRAWAL,
+    )
+    # withdrawn, and then a word that we do not know: the ledger keeps the opt-out, the gate says why itself
+    unclear = _consents((1, "email", "odd", 1), (1, "push", "granted", 1))
+    assert _gate(_endpoint("email", "revoked"), consents=unclear)[0][2] == "consent.unclear"
+
+
+def test_a_quota_closes_until_its_end_and_a_window_until_the_users_next_act() -> None:
+    month = {"rule_id": "aliyun.month", "code": "isv.MONTH_LIMIT_CONTROL", "until": date(2026, 3, 1)}
+    window = {"rule_id": "wechat.window_closed", "code": "45015"}
+    over = {"rule_id": "push.rate", "code": "429", "until": RULES.send_on}
+
+    found = _gate(
+        _endpoint("sms", "capped", **month),
+        _endpoint("wechat", "capped", **window),
+        _endpoint("push", "capped", **over),
+    )
+
+    push, sms, wechat = found
+    assert push[:3] == ("push", "unknown", None)
+    assert sms[:3] == ("sms", "capped", "reach.capped")
+    assert sms[3].startswith("Alibaba Cloud SMS, error codes of SendSms")
+    assert sms[4:] == (date(2026, 3, 1), "isv.MONTH_LIMIT_CONTROL")
+    assert wechat[:3] == ("wechat", "capped", "reach.capped")
+    assert wechat[3].startswith("WeChat, Global return codes")
+    assert wechat[4:] == (None, "45015")
+
+
+def test_without_a_ledger_a_refusal_for_a_stop_is_no_dead_channel_either() -> None:
+    points = contact_points(USERS, None, _events((1, "sms", "delivered", 1, None), (1, "sms", "failed", 2, "21610")))
+
+    assert points.select("reach", "rule_id", "citation", "code").rows() == [
+        ("revoked", "consent.revoked_at_provider", HOUSE_WITHDRAWAL, "21610")
+    ]
+
+
 def test_a_channels_own_weekly_cap_closes_that_channel_alone(tmp_path: Path) -> None:
     (tmp_path / "winback.toml").write_text(
         "[sources.events]\npath = 'e.csv'\n"

@@ -62,8 +62,10 @@ def ledger(
     *,
     consents: list[tuple[str, float]] | None = None,
     seen: float | None = None,
+    consented: str = "email",
+    channels: tuple[str, ...] = (),
 ) -> pl.DataFrame:
-    given = [(1, "email", status, at(age)) for status, age in consents or ()]
+    given = [(1, consented, status, at(age)) for status, age in consents or ()]
     schema = {"user_sk": pl.Int64, "channel": pl.String, "status": pl.String, "changed_at": pl.Datetime("us")}
     return endpoints(
         USERS,
@@ -73,6 +75,7 @@ def ledger(
         sightings=pl.DataFrame({"user_sk": [1], "last_seen_on": [None if seen is None else at(seen).date()]}),
         as_of=AS_OF,
         timezone="UTC",
+        channels=channels,
     )
 
 
@@ -142,6 +145,94 @@ def test_a_permission_taken_back_is_not_a_dead_device() -> None:
     assert made.select("reach", "failure_class", "is_permanent", "code").rows() == [
         ("revoked", "permission_revoked", True, "43101")
     ]
+
+
+TWO_NUMBERS = [state("old", channel="sms", alive=9), state("new", channel="sms", alive=1)]
+
+
+@pytest.mark.parametrize("code", ["21610", '{"status":400,"code":21610}', "isv.CUSTOMER_REFUSED", "MX:0012"])
+def test_a_stop_stands_though_another_number_answers(code: str) -> None:
+    made = ledger(TWO_NUMBERS, [failure(code, "old", channel="sms")])
+
+    assert made.select("reach", "failure_class", "code", "died_on").rows() == [
+        ("revoked", "permission_revoked", code, None)
+    ]
+    assert made["explanation"].to_list() == ["The user opted out on 2024-06-25."]
+
+
+def test_a_stop_stands_though_the_same_number_answers_later() -> None:
+    made = ledger([state(channel="sms", alive=1)], [failure("21610", channel="sms", n=0)])
+
+    assert made["reach"].to_list() == ["revoked"]
+
+
+@pytest.mark.parametrize(
+    ("status", "age", "channel", "reach"),
+    [
+        ("granted", 4, "sms", "ok"),
+        ("granted", 4, "All ", "ok"),
+        ("granted", 5, "sms", "revoked"),
+        ("granted", 6, "sms", "revoked"),
+        ("withdrawn", 4, "sms", "revoked"),
+    ],
+)
+def test_only_a_later_grant_lifts_a_stop(status: str, age: float, channel: str, reach: str) -> None:
+    failures = [failure("21610", "old", channel="sms")]
+    made = ledger(TWO_NUMBERS, failures, consents=[(status, age)], consented=channel)
+
+    assert made["reach"].to_list() == [reach]
+
+
+def test_a_permission_given_back_is_told_by_a_proof_of_life() -> None:
+    made = ledger([state(channel="wechat", alive=1)], [failure("43101", channel="wechat", n=0)])
+
+    assert made["reach"].to_list() == ["ok"]
+
+
+@pytest.mark.parametrize(
+    ("code", "failed", "seen", "reach", "until"),
+    [
+        ("45015", 20, None, "capped", None),
+        ("45015", 20, 25, "capped", None),
+        ("45015", 20, 20, "capped", None),  # of one day nobody knows which came first
+        ("45015", 20, 19, "ok", None),
+        ("45047", 1, None, "capped", None),
+        ("45009", 2, None, "capped", date(2024, 7, 1)),
+        ("45009", 3, None, "ok", None),
+    ],
+)
+def test_a_window_is_shut_until_the_users_next_act_and_a_quota_for_days(
+    code: str, failed: float, seen: float | None, reach: str, until: date | None
+) -> None:
+    failures = [failure(code, channel="wechat", first=failed, last=failed)]
+    made = ledger([state(channel="wechat", alive=40)], failures, seen=seen)
+
+    assert made.select("reach", "until").rows() == [(reach, until)]
+
+
+def test_a_later_fault_does_not_open_a_window() -> None:
+    failures = [failure("45015", channel="wechat", last=4), failure("-1", channel="wechat", last=1)]
+    made = ledger([state(channel="wechat", alive=40)], failures)
+
+    assert made.select("reach", "code", "rule_id", "explanation").rows() == [
+        ("capped", "45015", "wechat.window_closed", "Shut on 2024-06-26 (45015) until the user's next act opens it.")
+    ]
+
+
+@pytest.mark.parametrize("code", ["isv.MONTH_LIMIT_CONTROL", "ID:0143"])
+@pytest.mark.parametrize(("failed", "reach", "until"), [(29, "capped", date(2024, 7, 1)), (30, "ok", None)])
+def test_a_limit_of_the_month_lasts_to_its_end(code: str, failed: float, reach: str, until: date | None) -> None:
+    failures = [failure(code, channel="sms", first=failed, last=failed)]
+    made = ledger([state(channel="sms", alive=40)], failures)
+
+    assert made.select("reach", "until").rows() == [(reach, until)]
+
+
+def test_a_word_for_all_channels_speaks_for_each_and_makes_no_channel_of_its_own() -> None:
+    states = [state(alive=9), state(channel="push", alive=9)]
+    made = ledger(states, consents=[("withdrawn", 3)], consented="all", channels=("sms",))
+
+    assert made.select("channel", "reach").rows() == [("email", "revoked"), ("push", "revoked"), ("sms", "revoked")]
 
 
 @pytest.mark.parametrize(("seen", "is_active_after"), [(4, True), (5, False), (None, False)])

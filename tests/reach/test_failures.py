@@ -14,6 +14,8 @@ from dagster_project.reach.failures import (
     failure_codes,
     load_rules,
     rules_by_channel,
+    rules_by_id,
+    rules_that_last,
     verdict_of,
     with_failures,
     without_names,
@@ -70,7 +72,55 @@ CASES = {
         hard_bounce                                      | endpoint_dead  | permanent
         Soft-Bounce                                      | server_fault   | transient
         ContentRejected                                  | blocked        | not told
-        554                                              | unknown        | not told
+        550 5.7.606 Access denied, banned sending IP [1.2.3.4] | blocked  | permanent
+        550 5.7.708 Service unavailable. Access denied, traffic not accepted from this IP | blocked | permanent
+        550 5.7.515 Access denied, sending domain does not meet the required level | blocked | permanent
+        550 5.7.129                                      | blocked        | permanent
+        550 OU-002 (BAY004-MC4F49) Unfortunately, messages from 1.2.3.4 weren't sent | blocked | permanent
+        OU-002                                           | blocked        | permanent
+        550 Ip frequency limited                         | quota          | transient
+        550 Connection frequency limited                 | quota          | transient
+        550 Domain frequency limited                     | quota          | transient
+        550 Mail content denied                          | blocked        | permanent
+        550 RP:TRC                                       | quota          | transient
+        550 Suspected bounce attacks                     | blocked        | permanent
+        550 Mailbox unavailable or access denied         | quota          | transient
+        550 SPF check failed                             | blocked        | permanent
+        550 Sender verify failed                         | server_fault   | permanent
+        550 relay not permitted                          | blocked        | permanent
+        550 Relaying denied                              | blocked        | permanent
+        550 Administrative prohibition                   | blocked        | permanent
+        550 High probability of UCE                      | blocked        | permanent
+        550 mail is refused for content restrictions     | blocked        | permanent
+        550 something nobody has listed                  | unknown        | not told
+        550 5.0.0 something nobody has listed            | unknown        | not told
+        550 5.0.0 Requested action not taken: mailbox unavailable | endpoint_dead | permanent
+        553 sorry, that domain is not in my list         | unknown        | not told
+        550 [1.2.3.4]                                    | endpoint_dead  | permanent
+        550 <a@b.org>                                    | endpoint_dead  | permanent
+        554 5.4.14 Hop count exceeded - possible mail loop | server_fault | permanent
+        550 Requested action not taken: mailbox unavailable | endpoint_dead | permanent
+        450 Requested mail action not taken: mailbox unavailable | user_side | transient
+        550 Unrouteable address                          | endpoint_dead  | permanent
+        521 host does not accept mail                    | endpoint_dead  | permanent
+        521 you are blocked for abuse, write to us       | unknown        | not told
+        450 4.1.1 unverified address                     | endpoint_dead  | transient
+        550 5.4.1 <a@b.org>: Recipient address rejected: Access denied | endpoint_dead | permanent
+        550 5.4.1 no answer from host                    | network        | permanent
+        554 5.7.1 <a@b.org>: Recipient address rejected: Access denied | blocked | permanent
+        550 5.5.0 Requested action not taken: mailbox unavailable | endpoint_dead | permanent
+        554 5.7.9 Message not accepted for policy reasons | blocked       | permanent
+        450-4.2.1 The user you are trying to contact is receiving mail at a rate that | quota | transient
+        550 5.2.1 The user you are trying to contact is receiving mail at a rate that | quota | transient
+        550 5.1.0 <a@b.org> sender rejected              | server_fault   | permanent
+        550 5.1.0 Address rejected                       | endpoint_dead  | permanent
+        554                                              | blocked        | permanent
+        554 Transaction failed                           | blocked        | permanent
+        554 delivery error: dd This user doesn't have a yahoo.com account (a@yahoo.com) [0] | endpoint_dead | permanent
+        571 Delivery not authorized                      | blocked        | permanent
+        NXDOMAIN                                         | endpoint_dead  | permanent
+        450 4.4.3 name server said NXDOMAIN              | network        | transient
+        MessageTooLarge                                  | blocked        | permanent
         250 ok                                           | unknown        | not told
         from 5.9.120.44                                  | unknown        | not told
         oops                                             | unknown        | not told
@@ -106,6 +156,9 @@ CASES = {
         503                                              | server_fault       | transient
         TooManyProviderTokenUpdates                      | server_fault       | transient
         IdleTimeout                                      | network            | transient
+        INVALID_ARGUMENT: The registration token is not a valid FCM registration token | endpoint_dead | permanent
+        PERMISSION_DENIED                                | server_fault       | permanent
+        UNAUTHENTICATED                                  | server_fault       | permanent
         404                                              | unknown            | not told
         UNSPECIFIED_ERROR                                | unknown            | not told
     """,
@@ -117,10 +170,19 @@ CASES = {
         403                                              | server_fault       | permanent
         502                                              | server_fault       | transient
         NotAllowedError                                  | permission_revoked | permanent
+        406                                              | quota              | transient
+        InvalidRegistration                              | endpoint_dead      | permanent
         418                                              | unknown            | not told
     """,
     "sms": """
-        UNDELIV                                          | endpoint_dead      | permanent
+        UNDELIV                                          | unknown            | not told
+        stat:UNDELIV err:099                             | unknown            | not told
+        stat:UNDELIV err:00A                             | unknown            | not told
+        UNDELIV err:001                                  | endpoint_dead      | permanent
+        stat:UNDELIV err:008                             | user_side          | transient
+        stat:UNDELIV err:010                             | blocked            | permanent
+        stat:UNDELIV err:015                             | blocked            | permanent
+        stat:UNDELIV err:033                             | user_side          | transient
         id:7 sub:001 stat:UNDELIV err:001 text:Hi        | endpoint_dead      | permanent
         stat:UNDELIV err:027                             | user_side          | transient
         stat:UNDELIV err:013                             | blocked            | permanent
@@ -139,6 +201,35 @@ CASES = {
         ESME_RTHROTTLED                                  | quota              | transient
         isv.MOBILE_NUMBER_ILLEGAL                        | endpoint_dead      | permanent
         isv.BUSINESS_LIMIT_CONTROL                       | quota              | transient
+        {"status":400,"code":21610}                      | permission_revoked | permanent
+        HTTP 400 error 21610                             | permission_revoked | permanent
+        Refused with error 21610.                        | permission_revoked | permanent
+        21610.5                                          | unknown            | not told
+        {"code":30007,"status":400,"more_info":"https://www.twilio.com/docs/errors/30007"} | blocked | permanent
+        21612                                            | server_fault       | permanent
+        30023                                            | quota              | transient
+        30036                                            | server_fault       | transient
+        ESME_RINVMSGLEN                                  | blocked            | permanent
+        ESME_RBINDFAIL                                   | server_fault       | transient
+        0x0000000B                                       | endpoint_dead      | permanent
+        command_status=0x58                              | quota              | transient
+        0x00000045                                       | server_fault       | transient
+        0x00000001                                       | blocked            | permanent
+        0x00000400                                       | unknown            | not told
+        isv.MONTH_LIMIT_CONTROL                          | quota              | transient
+        isv.CUSTOMER_REFUSED                             | permission_revoked | permanent
+        LimitExceeded.PhoneNumberDailyLimit              | quota              | transient
+        FailedOperation.PhoneNumberInBlacklist           | permission_revoked | permanent
+        InvalidParameterValue.IncorrectPhoneNumber       | endpoint_dead      | permanent
+        FailedOperation.ContainSensitiveWord             | blocked            | permanent
+        FailedOperation.InsufficientBalanceInSmsPackage  | server_fault       | transient
+        MK:0001                                          | endpoint_dead      | permanent
+        MK:0005                                          | blocked            | permanent
+        MK:0024                                          | user_side          | transient
+        ID:0143                                          | quota              | transient
+        MX:0012                                          | permission_revoked | permanent
+        MN:0001                                          | unknown            | not told
+        MK:0000                                          | unknown            | not told
         30008                                            | unknown            | not told
         stat:UNKNOWN text:this offer has expired         | unknown            | not told
     """,
@@ -149,8 +240,15 @@ CASES = {
         errcode=-1                                       | server_fault       | transient
         -1                                               | server_fault       | transient
         40003                                            | endpoint_dead      | permanent
-        45015                                            | quota              | transient
-        45047                                            | quota              | transient
+        45015                                            | window             | transient
+        45047                                            | window             | transient
+        41028                                            | window             | transient
+        41029                                            | window             | transient
+        45009                                            | quota              | transient
+        {"status":200,"errcode":43101}                   | permission_revoked | permanent
+        40164                                            | server_fault       | permanent
+        44004                                            | blocked            | permanent
+        40007                                            | server_fault       | permanent
         48004                                            | blocked            | permanent
         50002                                            | unknown            | permanent
         43003                                            | server_fault       | permanent
@@ -233,9 +331,15 @@ def test_codes_are_counted_by_what_they_say() -> None:
     ]
 
 
+def test_a_stop_and_a_limit_of_the_month_are_told_by_their_rules() -> None:
+    assert rules_that_last("grant") == {"twilio.opted_out", "aliyun.opted_out", "tencent.opted_out"}
+    assert rules_that_last("month") == {"aliyun.month", "cmpp.month"}
+    assert {rules_by_id()[rule_id].failure_class for rule_id in rules_that_last("grant")} == {"permission_revoked"}
+
+
 def test_every_rule_has_a_source_and_every_code_of_a_file_stands_once() -> None:
     for rules in set(rules_by_channel().values()):
-        codes = [(rule.by, code) for rule in rules for code in rule.codes]
+        codes = [(rule.by, code) for rule in rules for code in rule.codes if not rule.text]
         assert len(codes) == len(set(codes))
         assert all(len(rule.source) > 10 for rule in rules)
 
@@ -246,6 +350,7 @@ def test_every_rule_has_a_source_and_every_code_of_a_file_stands_once() -> None:
         ('class = "quota"', 'class = "tired"', "class 'tired'"),
         ('source = "s"', "", "has the keys"),
         ('by = "word"', 'by = "guess"', "by 'guess'"),
+        ("# end", 'lasts = "long"', "lasts 'long'"),
         (
             "# end",
             '[[rules]]\nid = "a"\nby = "word"\ncodes = ["y"]\nclass = "quota"\npermanent = true\nsource = "s"',

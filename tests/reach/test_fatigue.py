@@ -118,6 +118,34 @@ def test_harms_are_read_from_messages_consents_and_removals() -> None:
     ]
 
 
+def test_a_withdrawal_of_all_channels_is_one_of_each() -> None:
+    said = pl.DataFrame({"user_sk": [1], "channel": [" All"], "status": ["withdrawn"], "changed_at": [NOON]})
+
+    found = find_harms(messages(sent("a", 5, "push")), said, NO_REMOVALS, NOBODY_ACTIVE, channels=["email", "sms"])
+
+    assert found.select("kind", "channel").rows() == [("opt_out", "email"), ("opt_out", "push"), ("opt_out", "sms")]
+
+
+@pytest.mark.parametrize(
+    ("channel", "code", "n_uninstalls"),
+    [
+        ("push", "UNREGISTERED", 1),
+        ("push", '{"error":{"code":404,"details":[{"errorCode":"UNREGISTERED"}]}}', 1),
+        ("push", "messaging/registration-token-not-registered", 1),
+        ("push", "NotRegistered", 1),
+        ("push", "BadDeviceToken", 0),
+        ("web_push", "NotRegistered", 0),
+        ("email", "Unregistered", 0),
+    ],
+)
+def test_a_removal_is_read_by_the_rule_of_the_refusal_and_not_by_one_word(
+    channel: str, code: str, n_uninstalls: int
+) -> None:
+    rows = messages(sent("c", 5, channel) | {"failed_at": NOON, "code": code})
+
+    assert find_harms(rows, None, NO_REMOVALS, NOBODY_ACTIVE).height == n_uninstalls
+
+
 @pytest.mark.parametrize(("last_on", "n_uninstalls"), [(date(2026, 3, 9), 1), (date(2026, 3, 11), 0)])
 def test_a_dead_token_followed_by_activity_is_no_removal(last_on: date, n_uninstalls: int) -> None:
     rows = messages(sent("c", 5) | {"failed_at": NOON, "code": "UNREGISTERED"})

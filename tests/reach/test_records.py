@@ -70,6 +70,14 @@ def test_a_later_consent_lifts_an_opt_out_and_one_of_the_same_instant_does_not()
     assert opt_outs_in_force(harms((1, "uninstall", None, NOON)), None).is_empty()
 
 
+def test_a_consent_for_all_channels_lifts_an_opt_out_of_each() -> None:
+    said = harms((1, "opt_out", "email", NOON), (1, "opt_out", "sms", NOON))
+    after = NOON + timedelta(days=1)
+    consents = pl.DataFrame({"user_sk": [1], "channel": ["all"], "status": ["granted"], "changed_at": [after]})
+
+    assert opt_outs_in_force(said, consents).is_empty()
+
+
 WINDOW = {
     "user_sk": 1, "window_index": 0, "cutoff_on": CUTOFF, "n_arrived_7d": 2, "n_arrived_28d": 5, "n_irrelevant_7d": 1,
     "n_clicked_7d": 0, "n_active_days_before": 3, "n_active_days_after": 0, "back_after_days": 9, "is_closed": True,

@@ -1,6 +1,6 @@
 import polars as pl
 
-from dagster_project.reports.beliefs import about_beliefs, belief_rows, targeting
+from dagster_project.reports.beliefs import about_beliefs, belief_rows, learner_tables, targeting
 from dagster_project.strategy.belief_table import BELIEFS
 
 PRIOR = ("whats_new", "email", 0.08, 0.08, 0.2, 0.3, 0, "prior")
@@ -36,5 +36,21 @@ def test_targeting_by_uplift_is_told_where_it_could_be_judged() -> None:
             "sentence": ["By uplift.", "Not.", "?"],
         }
     )
-    assert targeting(verdicts) == ["Not.", "By uplift."]
+    assert targeting(verdicts) == ["Any contact: Not.", "b: By uplift."]
     assert targeting(None) == []
+
+
+def test_learners_stand_by_treatment_the_best_order_first_and_the_judged_one_marked() -> None:
+    ends = {"qini": 0.06, "auuc": 30.0, "uplift_at_10": 0.1, "uplift_at_20": 0.08, "uplift_at_30": 0.07}
+    figures = {f"{name}{end}": value for name, value in ends.items() for end in ("", "_low", "_high")}
+    gains = {"policy_gain": 2.0, "policy_gain_low": 1.0, "policy_gain_high": 3.0}
+    plain = {"strategy_id": "*", "learner": "s", "wording": "one regression", "is_chosen": True} | figures | gains
+    better = plain | {"learner": "t", "wording": "two regressions", "is_chosen": False, "auuc": 31.0, "qini": None}
+    (table,) = learner_tables(pl.DataFrame([plain, better]))
+    assert table.caption.startswith("Any contact")
+    assert [row[:2] for row in table.rows] == [
+        ("two regressions", ""),
+        ("one regression", "0.060 (0.060 to 0.060)"),
+    ]
+    assert table.rows[0][-1] == "+2.0 (+1.0 to +3.0)" and table.marked == frozenset({1})
+    assert learner_tables(None) == []

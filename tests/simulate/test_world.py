@@ -156,6 +156,34 @@ def test_a_provider_outage_refuses_every_message_of_its_channel() -> None:
     assert set(during.filter(pl.col("event") == "bounced")["code"]) == {"4.4.2"}
 
 
+def test_an_outage_of_some_hours_and_one_of_a_version_refuse_only_what_was_sent_then_and_there() -> None:
+    hours = Outage(kind="messages", start_day=100, end_day=102, channel="push", start_hour=15, end_hour=12)
+    version = Outage(kind="messages", start_day=305, end_day=315, platform="android", app_version="3.3.0")
+    plain, broken = (
+        simulate_world(WorldSpec(n_users=3_000, outages=outages)).tables["message_events"]
+        for outages in ((), (hours, version))
+    )
+
+    refused = (
+        broken.filter(pl.col("code").is_in(["UNAVAILABLE", "ServiceUnavailable", "4.4.2", "EXPIRED", "-1"]))
+        .join(plain.filter(pl.col("event") == "delivered"), on="message_id", how="semi")
+        .with_columns(
+            pl.col("occurred_at").is_between(at("2024-04-10 13:00"), at("2024-04-11 10:01")).alias("is_hours")
+        )
+    )
+    assert set(refused.filter("is_hours")["channel"]) == {"push"}
+    late = refused.filter(~pl.col("is_hours"))
+    assert late["occurred_at"].is_between(at("2024-10-31 23:00"), at("2024-11-10 23:00")).all()
+    assert 10 < late.height < 500
+    delivered = broken.filter(pl.col("channel") == "push", pl.col("event") == "delivered")
+    assert delivered.filter(pl.col("occurred_at").is_between(at("2024-04-10 13:01"), at("2024-04-11 09:59"))).is_empty()
+
+
+def test_an_outage_of_events_has_no_hours() -> None:
+    with pytest.raises(WinbackError, match="from hour 9 to hour 12"):
+        Outage(kind="events", start_day=1, end_day=2, start_hour=9, end_hour=12)
+
+
 def test_contact_brings_more_people_back_and_the_truth_says_how_many() -> None:
     world = simulate_world(WorldSpec(n_users=12_000, seed=2, response_scale=2.5))
     used = world.tables["events"].filter(pl.col("event_type").is_in(["app_open", "view", "purchase"]))

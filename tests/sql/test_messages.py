@@ -34,10 +34,13 @@ def step(name: str, seconds: float = 0, *, days: int = 0, user: int = 1, message
     [
         ({}, 5, True),
         ({}, 6, False),
-        ({}, -1, False),  # opened before delivered: the clocks disagree, nothing can be said
+        ({}, 0, True),
+        ({}, -1, True),  # scanned while it is taken, before the answer that it is delivered
         ({"channel": "push"}, 2, True),
         ({"channel": "push"}, 3, False),
+        ({"channel": "push"}, -1, True),
         ({"channel": "in_app"}, 0.5, False),
+        ({"channel": "in_app"}, -1, False),
         ({"code": "Prefetched by proxy"}, 4000, True),
         ({"code": "GoogleImageProxy"}, 4000, False),
     ],
@@ -48,6 +51,28 @@ def test_an_open_is_a_machines_where_no_human_could_be_so_quick(
     channel = {"channel": more.get("channel", "email")}
 
     made = steps(run, event("delivered", **channel), event("opened", seconds, **more)).row(0, named=True)
+
+    assert (made["machine_opened_at"] is not None, made["opened_at"] is not None) == (is_machine, not is_machine)
+
+
+@pytest.mark.parametrize(
+    ("sent", "delivered", "opened", "is_machine"),
+    [
+        (0, 4, 3, True),  # a scanner between the sending and the delivery
+        (0, 40, 30, True),
+        (0, 4, 10, False),
+        (10, 0, 13, True),  # the sending is stamped after the delivery: five seconds from the later of the two
+        (0, None, 5, True),
+        (0, None, 6, False),
+        (None, None, 1, False),
+    ],
+)
+def test_an_open_is_compared_with_the_delivery_and_the_sending(
+    run: Run, sent: float | None, delivered: float | None, opened: float, is_machine: bool
+) -> None:
+    arrivals = [event(name, at) for name, at in (("sent", sent), ("delivered", delivered)) if at is not None]
+
+    made = steps(run, *arrivals, event("opened", opened)).row(0, named=True)
 
     assert (made["machine_opened_at"] is not None, made["opened_at"] is not None) == (is_machine, not is_machine)
 
@@ -106,6 +131,31 @@ def test_a_day_counts_each_message_once_for_each_of_its_events(run: Run) -> None
     ).rows() == [
         (AS_OF, 2, 1, 0, 1, 1, 0),
         (AS_OF + timedelta(days=1), 0, 0, 0, 0, 0, 1),
+    ]
+
+
+def test_a_message_sent_again_on_another_day_is_no_copy_of_itself(run: Run) -> None:
+    rows = [
+        step("sent", message="a", content_id="c"),
+        step("sent", message="a", content_id="c", days=1),
+        step("sent", message="b", content_id="c", days=2),
+        step("sent", message="b", content_id="c", days=3),
+        step("sent", message="b", content_id="c", days=32),
+        step("sent", message="b", content_id="c", days=3, user=2),
+        step("sent", message="b", content_id="c", days=4, user=2, channel="push"),
+    ]
+
+    made = run("intermediate.message_days", {"intermediate.message_steps": rows})
+
+    told = made.sort("user_sk", "dt").select("user_sk", "dt", "n_duplicates").rows()
+    assert [(user, (dt - AS_OF).days, n) for user, dt, n in told] == [
+        (1, 0, 0),
+        (1, 1, 0),
+        (1, 2, 1),
+        (1, 3, 1),
+        (1, 32, 0),
+        (2, 3, 0),
+        (2, 4, 1),
     ]
 
 

@@ -5,6 +5,7 @@ from datetime import date, datetime
 from typing import Any
 
 import polars as pl
+import pytest
 
 Run = Callable[..., pl.DataFrame]
 AS_OF = date(2024, 6, 30)
@@ -101,7 +102,6 @@ def test_users_are_last_seen_where_their_last_active_day_was(run: Run) -> None:
 
 
 def test_messages_are_told_by_outcome_and_by_the_last_one_that_got_through(run: Run) -> None:
-    seen = [{"user_sk": 1, "user_id": "a", "last_on": date(2024, 6, 1), "platform": "ios"}]
     events = [
         message(1, "m1", 1, "sent"),
         message(1, "m1", 1, "delivered"),
@@ -113,20 +113,80 @@ def test_messages_are_told_by_outcome_and_by_the_last_one_that_got_through(run: 
         message(1, "m1", 9, "unsubscribed"),
     ]
 
-    steps = run("intermediate.message_steps", {"staging.message_events": events})
-    made = run(
-        "marts.send_outcomes",
-        {"intermediate.message_steps": steps.to_dicts(), "marts.last_platforms": seen},
-        as_of=AS_OF,
-    )
+    made = send_outcomes(run, events, [day(1, 5, 20, "web")])
 
-    alive = date(2024, 6, 1)
+    alive, web = date(2024, 6, 1), ("web", None)
     assert sorted(made.rows(), key=str) == sorted(
         [
-            (date(2024, 6, 1), "push", "ios", None, False, None, None, 1),
-            (date(2024, 6, 1), "push", None, None, False, None, None, 1),
-            (date(2024, 6, 5), "push", "ios", "Unregistered", True, alive, 1, 1),
-            (date(2024, 6, 9), "push", "ios", "x", True, alive, 1, 1),
+            (date(2024, 6, 1), "push", *web, None, False, None, None, None, None, 1),
+            (date(2024, 6, 1), "push", None, None, None, False, None, None, None, None, 1),
+            (date(2024, 6, 5), "push", *web, "Unregistered", True, alive, 1, noon(5), None, 1),
+            (date(2024, 6, 9), "push", *web, "x", True, alive, 1, noon(9), None, 1),
         ],
         key=str,
     )
+
+
+def test_messages_are_told_by_where_the_user_was_last_seen_before_them(run: Run) -> None:
+    events = [message(1, f"m{number}", number, "failed", "x") for number in (1, 5, 9)]
+    days = [day(1, 6, 3, "ios", "1.0"), day(1, 6, 5, "ios", "1.1"), day(1, 6, 7, "android", "2.0")]
+
+    made = send_outcomes(run, events, days)
+
+    assert made.select("dt", "platform", "app_version", "next_seen_on").rows() == [
+        (date(2024, 6, 1), "ios", "1.0", date(2024, 6, 3)),
+        (date(2024, 6, 5), "ios", "1.0", date(2024, 6, 5)),
+        (date(2024, 6, 9), "android", "2.0", None),
+    ]
+
+
+@pytest.mark.parametrize(("platform", "alive"), [("ios", 7), ("web", 1), (None, 1)])
+def test_a_push_token_lived_when_its_app_was_used(run: Run, platform: str | None, alive: int) -> None:
+    events = [message(1, "m1", 1, "delivered"), message(1, "m2", 9, "failed", "Unregistered")]
+
+    made = send_outcomes(run, events, [day(1, 6, 7, platform), day(1, 6, 9, platform)])
+
+    assert made["alive_on"].to_list() == [None, date(2024, 6, alive)]
+
+
+def test_a_mail_address_is_not_proved_by_the_use_of_an_app(run: Run) -> None:
+    events = [
+        {**message(1, "m1", 1, "delivered"), "channel": "email"},
+        {**message(1, "m2", 9, "bounced", "5.1.1"), "channel": "email"},
+    ]
+
+    assert send_outcomes(run, events, [day(1, 6, 7)])["alive_on"].to_list() == [None, date(2024, 6, 1)]
+
+
+def test_messages_are_counted_by_the_hour_in_which_they_were_sent_and_by_version(run: Run) -> None:
+    events = [
+        message(1, "m1", 1, "sent"),
+        {**message(1, "m1", 1, "failed", "x"), "occurred_at": datetime.fromisoformat("2024-06-01T13:05")},
+        message(1, "m2", 1, "sent"),
+        message(2, "m3", 1, "sent"),
+        message(1, "m4", 3, "sent"),
+    ]
+    days = [day(1, 5, 20, "ios", "1.0"), day(1, 6, 2, "ios", "1.1")]
+
+    steps = run("intermediate.message_steps", {"staging.message_events": events})
+    inputs = {"intermediate.message_steps": steps.to_dicts(), "intermediate.platform_days": days}
+    made = run("marts.hourly_sends", inputs, as_of=AS_OF)
+
+    assert sorted(made.rows(), key=str) == sorted(
+        [
+            (noon(1), "push", "ios", "1.0", 2),
+            (noon(1), "push", None, None, 1),
+            (noon(3), "push", "ios", "1.1", 1),
+        ],
+        key=str,
+    )
+
+
+def send_outcomes(run: Run, events: list[dict[str, Any]], days: list[dict[str, Any]]) -> pl.DataFrame:
+    steps = run("intermediate.message_steps", {"staging.message_events": events})
+    inputs = {"intermediate.message_steps": steps.to_dicts(), "intermediate.platform_days": days}
+    return run("marts.send_outcomes", inputs, as_of=AS_OF)
+
+
+def noon(number: int) -> datetime:
+    return datetime.fromisoformat(f"2024-06-{number:02}T12:00")

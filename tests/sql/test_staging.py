@@ -116,13 +116,14 @@ def test_of_a_link_the_earliest_beginning_stands_and_of_an_arm_the_first_draw(ru
     ]
     drawn = {"user_sk": 1, "experiment_id": "e", "delivery": 1}
     assignments = [
-        {**drawn, "arm": "treat", "assigned_at": at(5), "row_hash": 1},
+        {**drawn, "arm": "treat", "assigned_at": at(5), "row_hash": 1, "channel": "Email"},
         {**drawn, "arm": "control", "assigned_at": at(3), "row_hash": 2},
         {**drawn, "arm": "treat", "assigned_at": at(7), "row_hash": 3},
     ]
 
     assert run("staging.links", {"ingest.links": links})["since"].to_list() == [at(3)]
-    assert run("staging.assignments", {"ingest.assignments": assignments}).select("arm", "assigned_at").rows() == [
-        ("control", at(3)),
-        ("treat", at(5)),
+    staged = run("staging.assignments", {"ingest.assignments": assignments})
+    assert staged.select("arm", "assigned_at", "channel").rows() == [
+        ("control", at(3), None),
+        ("treat", at(5), "email"),
     ]

@@ -78,7 +78,8 @@ def test_a_dead_channel_beside_an_open_one_asks_for_repair(cases: Frame, options
     dead = {"user_sk": 1, "channel": "email", "rule_id": "reach.dead"}
     assert "repair_reach" in options({}, points=(dead,))
     assert "repair_reach" in options({}, points=({**dead, "channel": "telegram"},))
-    assert "repair_reach" not in options({}, points=({**dead, "rule_id": "consent.withdrawn"},))
+    for wish in ("consent.withdrawn", "consent.revoked_at_provider", "reach.capped"):
+        assert "repair_reach" not in options({}, points=({**dead, "rule_id": wish},))
     assert cases({}, points=(dead,))["silenced_by"].to_list() == [None]
 
 
@@ -92,6 +93,7 @@ def test_only_who_is_unreachable_for_technical_reasons_alone_goes_to_an_audience
 
     assert silenced("reach.dead", "reach.dead") == "paid_audience_only"
     assert silenced("reach.dead", "consent.withdrawn") is None
+    assert silenced("reach.dead", "consent.revoked_at_provider") is None
     assert silenced("complaint.stop", "complaint.stop") is None
     assert silenced("reach.dead", "cap.week") is None
 

@@ -1,53 +1,42 @@
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 
 import polars as pl
 import pytest
 
 from dagster_project.models.uplift.history import (
     POOLED,
-    assigned_rows,
+    ROWS,
     closed_rows,
     comparisons,
-    ratio_p_value,
     snapshot_days,
     with_snapshot_day,
 )
+from dagster_project.outcomes.entries import ENTRIES
 
 DAY = date(2024, 3, 1)
 USERS = pl.DataFrame({"user_sk": list(range(400)), "user_id": [f"u{i:03d}" for i in range(400)]})
-NO_IMPORTS = pl.DataFrame(
-    schema={
-        "user_sk": pl.Int64,
-        "experiment_id": pl.String,
-        "arm": pl.String,
-        "propensity": pl.Float64,
-        "strategy_id": pl.String,
-        "dt": pl.Date,
-    }
-)
-NO_LEDGER = pl.DataFrame(
-    schema={
-        "user_id": pl.String,
-        "experiment_id": pl.String,
-        "arm": pl.String,
-        "propensity": pl.Float64,
-        "strategy_id": pl.String,
-        "as_of": pl.Date,
-    }
-)
 
 
-def imported(rows, experiment="x"):
-    """(user_sk, arm, propensity, strategy_id) as staging.assignments of one day."""
-    return pl.DataFrame(
-        [(sk, experiment, arm, p, strategy, DAY) for sk, arm, p, strategy in rows],
-        schema=NO_IMPORTS.schema,
-        orient="row",
-    )
+def drawn(rows, experiment="x", **also):
+    """(user_sk, arm, propensity, strategy_id) as ROWS of one day, all contacted and randomised but for `also`."""
+    plain = {
+        "experiment_id": experiment,
+        "assigned_on": DAY,
+        "is_contacted": None,
+        "is_randomised": True,
+        "is_return": False,
+        "cost": None,
+        "value": None,
+    }
+    told = [
+        {"user_sk": sk, "user_id": f"u{sk:03d}", "arm": arm, "propensity": p, "strategy_id": strategy} | plain | also
+        for sk, arm, p, strategy in rows
+    ]
+    return pl.DataFrame(told, schema=ROWS)
 
 
 def found(rows):
-    return comparisons(assigned_rows(imported(rows), NO_LEDGER, USERS))
+    return comparisons(drawn(rows), reasons={})
 
 
 def counts(history):
@@ -68,7 +57,7 @@ def test_held_out_who_carry_a_would_be_strategy_are_compared_within_it():
 
 
 def test_held_out_without_a_strategy_serve_every_treatment_with_its_own_chance():
-    arms = [("mail", 0.6), ("push", 0.2), ("Holdout", 0.2)]
+    arms = [("mail", 0.6), ("push", 0.2), ("control", 0.2)]
     rows = [
         (i, arms[0 if i % 5 < 3 else i % 5 - 2][0], arms[0 if i % 5 < 3 else i % 5 - 2][1], None) for i in range(50)
     ]
@@ -81,7 +70,7 @@ def test_held_out_without_a_strategy_serve_every_treatment_with_its_own_chance()
 
 def test_one_arm_that_drew_among_strategies_shares_its_chance_among_them():
     rows = [
-        (i, "treat" if i % 4 else "none", 0.75 if i % 4 else 0.25, f"s{i % 4}" if i % 4 else None) for i in range(80)
+        (i, "treat" if i % 4 else "control", 0.75 if i % 4 else 0.25, f"s{i % 4}" if i % 4 else None) for i in range(80)
     ]
     assert counts(found(rows))["s1"] == (20, 20, [0.5])
 
@@ -108,10 +97,6 @@ def test_a_chance_that_is_not_on_record_is_the_share_that_was_found():
     [
         ([(i, "treat", 0.5, "a") for i in range(9)], "no control group"),
         ([(0, "treat", 1.0, "a"), (1, "control", 0.5, None)], "a propensity of 0 or 1: nothing was drawn"),
-        (
-            [(i, "treat" if i < 80 else "control", 0.5, None) for i in range(100)],
-            "80 were treated where the propensities make 50 of 100 likely",
-        ),
     ],
 )
 def test_an_unsound_experiment_is_set_aside_with_its_reason(rows, reason):
@@ -120,28 +105,59 @@ def test_an_unsound_experiment_is_set_aside_with_its_reason(rows, reason):
     assert history.faults[POOLED] == [f"x: {reason}"]
 
 
-def test_a_sample_ratio_is_tested_by_hand():
-    # 60 of 100 at 1/2 lie two standard deviations off: 4.55 %
-    assert ratio_p_value(pl.Series([0.5] * 100), n_treated=60) == pytest.approx(0.0455, abs=1e-4)
+def test_what_the_readout_set_aside_is_set_aside_for_its_reason():
+    rows = [(i, ("treat", "control")[i % 2], 0.5, "a") for i in range(40)]
+    history = comparisons(drawn(rows, is_randomised=False), reasons={"x": "two arms"})
+    assert history.pairs.is_empty()
+    assert history.faults == {POOLED: ["x: two arms"], "a": ["x: two arms"]}
 
 
-def test_the_first_assignment_counts_and_the_ledger_reaches_users_the_day_after_its_night():
-    ledger = pl.DataFrame(
-        [("u001", "own", "treat", 0.9, "b", DAY), ("u001", "own", "treat", 0.9, "a", DAY - timedelta(days=3))],
-        schema=NO_LEDGER.schema,
-        orient="row",
-    )
-    rows = assigned_rows(imported([(1, "control", 0.5, None), (399, "treat", 0.5, "a")]), ledger, USERS.head(100))
-    assert rows.select("user_id", "experiment_id", "strategy_id", "assigned_on").rows() == [
-        ("u001", "own", "a", DAY - timedelta(days=2)),
-        ("u001", "x", None, DAY),
+def test_whom_their_own_control_held_out_are_not_treated_and_lower_the_chance_of_the_others():
+    reached = drawn([(i, "treat", 0.9, "a") for i in range(60)], "global", is_contacted=True)
+    held = drawn([(60 + i, "treat", 0.9, "a") for i in range(30)], "global", is_contacted=False)
+    others = drawn([(90 + i, "control", 0.1, "a") for i in range(10)], "global", is_contacted=False)
+    history = comparisons(pl.concat([reached, held, others]), reasons={})
+    assert counts(history)["a"] == (60, 10, [round(0.6 / 0.7, 4)])
+
+
+def test_chance_chose_the_treatment_only_where_each_arm_is_one():
+    arms = [(i, ("mail", "push", "control")[i % 3], 1 / 3, None) for i in range(30)]
+    by_rule = [(i, "treat" if i % 2 else "control", 0.5, f"s{i % 4}" if i % 2 else None) for i in range(40)]
+    drawn_ones = found(arms).pairs.filter(pl.col("is_drawn"))["strategy_id"].unique().sort().to_list()
+    assert drawn_ones == ["mail", "push"]
+    assert not found(by_rule).pairs["is_drawn"].any()
+
+
+def entries(rows):
+    """(user_id, experiment_id, n_days_seen, returned_after) as outcomes.entries."""
+    plain = dict.fromkeys(ENTRIES) | {"arm": "treat", "assigned_on": DAY, "value_if_returned": 50.0}
+    costs = {"cost_14": 1.0, "cost_28": 2.0}
+    schema = ENTRIES | {"is_randomised": pl.Boolean, "n_days_seen": pl.Int64, "returned_after": pl.Int64}
+    told = [
+        plain
+        | costs
+        | {"user_id": user, "experiment_id": experiment, "n_days_seen": seen, "returned_after": after}
+        | {"is_randomised": True}
+        for user, experiment, seen, after in rows
+    ]
+    return pl.DataFrame(told, schema=pl.Schema(schema))
+
+
+def test_only_entries_whose_horizon_is_over_are_read_with_what_came_of_them_within_it():
+    rows = entries([("u001", "x", 20, 19), ("u002", "x", 20, 20), ("u003", "x", 19, 3), ("u004", "x", 20, None)])
+    closed = closed_rows(rows, USERS, horizon_days=20)
+    assert closed.select("user_sk", "is_return", "cost", "value").rows() == [
+        (1, True, 2.0, 50.0),
+        (2, False, 2.0, 50.0),
+        (4, False, 2.0, 50.0),
     ]
 
 
-def test_only_assignments_whose_horizon_is_over_are_read():
-    rows = assigned_rows(imported([(1, "control", 0.5, None)]), NO_LEDGER, USERS)
-    assert closed_rows(rows, as_of=DAY + timedelta(days=13), horizon_days=14).height == 1
-    assert closed_rows(rows, as_of=DAY + timedelta(days=12), horizon_days=14).height == 0
+def test_experiments_on_words_are_no_further_trial_of_their_strategy_and_strangers_have_no_features():
+    rows = entries([("u001", "global_holdout", 20, 1), ("u001", "words.s", 20, 1), ("nobody", "global_holdout", 20, 1)])
+    assert closed_rows(rows, USERS, horizon_days=14).select("user_id", "experiment_id").rows() == [
+        ("u001", "global_holdout")
+    ]
 
 
 def test_users_are_looked_at_before_their_assignment_and_on_few_days():
@@ -160,24 +176,3 @@ def test_few_days_of_assignment_are_each_looked_at_on_their_eve():
         DAY - timedelta(days=1),
         DAY + timedelta(days=8),
     ]
-
-
-def test_a_ledger_stamp_of_utc_is_no_day_of_ours():
-    # assigned_at is midnight UTC; the day comes from the night, whatever zone the business has
-    ledger = NO_LEDGER.with_columns(assigned_at=pl.lit(None, dtype=pl.Datetime("us", "UTC")))
-    one = pl.DataFrame(
-        [("u001", "own", "treat", 0.9, "a", DAY, datetime(2024, 3, 2, tzinfo=UTC))], schema=ledger.schema, orient="row"
-    )
-    assert assigned_rows(NO_IMPORTS, one, USERS)["assigned_on"].to_list() == [date(2024, 3, 2)]
-
-
-def test_experiments_on_words_are_no_further_trial_of_their_strategy():
-    rows = [("u001", "global_holdout", "treat"), ("u001", "words.s", "letter_a"), ("u002", "global_holdout", "control")]
-    ledger = pl.DataFrame(
-        [(user, experiment, arm, 0.5, "s", DAY) for user, experiment, arm in rows],
-        schema=NO_LEDGER.schema,
-        orient="row",
-    )
-    made = assigned_rows(NO_IMPORTS, ledger, USERS)
-    assert made["experiment_id"].unique().to_list() == ["global_holdout"]
-    assert made.height == 2

@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from dagster_project.models.uplift.calibration import best_line
 from dagster_project.models.uplift.gains import ranked_value
 from dagster_project.models.uplift.learners import CANDIDATES, DR, LEARNERS
-from dagster_project.models.uplift.nuisances import cross_fitted, pseudo_effects
+from dagster_project.models.uplift.nuisances import Design, cross_fitted, pseudo_effects
 from uplift.simulated import simulated_trial
 
 
@@ -44,14 +46,14 @@ def test_unknown_values_and_an_amount_as_outcome_are_taken():
     x = trial.x.copy()
     x[::7, 0] = np.nan
     x[:, 4] = np.nan
-    amounts = type(trial)(x, trial.is_treated, trial.outcome * 20.0, trial.propensity, trial.person)
+    amounts = replace(trial, x=x, outcome=trial.outcome * 20.0)
     for learner in CANDIDATES:
         assert np.corrcoef(learner.fit(amounts, 0)(x), effect)[0, 1] > 0.4, learner.name
 
 
 def test_doubly_robust_effects_are_unbiased_where_chances_follow_the_outcome():
     trial, effect = simulated_trial(40_000, seed=6, slope=0.1, by_row=True)
-    found = pseudo_effects(trial, cross_fitted(trial, seed=0))
+    found = pseudo_effects(trial, cross_fitted(trial, Design.of(trial.x)[1], seed=0))
     assert found.mean() == pytest.approx(effect.mean(), abs=0.012)
     high = trial.x[:, 2] > 0.5
     assert found[high].mean() == pytest.approx(effect[high].mean(), abs=0.025)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dagster_project.models.uplift.metrics import auuc, incremental, qini, uplift_at
+from dagster_project.models.uplift.metrics import auuc, bootstrapped_figures, incremental, qini, uplift_at
 from dagster_project.models.uplift.trials import trial_of_people
 from uplift.simulated import simulated_trial
 
@@ -70,3 +70,16 @@ def test_rows_are_weighed_by_inverse_propensity():
     naive = trial.outcome[trial.is_treated].mean() - trial.outcome[~trial.is_treated].mean()
     assert found == pytest.approx(effect.mean(), abs=0.012)
     assert naive > effect.mean() + 0.02
+
+
+def test_figures_with_intervals_are_the_same_figures_and_their_spread_is_that_of_drawing_anew():
+    trial, effect = simulated_trial(1_500, seed=3, slope=0.12)
+    score = effect + np.random.default_rng(0).normal(size=trial.n) / 10
+    ours, any_order = bootstrapped_figures(trial, [score, np.zeros(trial.n)], confidence=0.95, seed=0, n_resamples=100)
+    assert ours["qini"].value == pytest.approx(qini(trial, score))
+    assert ours["auuc"].value == pytest.approx(auuc(trial, score), rel=0.01)
+    assert ours["uplift_at_20"].value == pytest.approx(uplift_at(trial, score, share=0.2), abs=0.01)
+    assert any_order["qini"].value == pytest.approx(0)
+    again = [auuc(one, gain) for one, gain in (simulated_trial(1_500, seed=s, slope=0.12) for s in range(10, 40))]
+    error = (ours["auuc"].high - ours["auuc"].low) / 2 / 1.96
+    assert 0.6 * np.std(again) < error < 1.6 * np.std(again)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dagster_project.models.uplift.gains import Figure, quantile_of_normal
+from dagster_project.models.uplift.figures import Figure, quantile_of_normal
 from dagster_project.models.uplift.trials import Floats, Ints, Trial
 
 LEAST_ASLEEP = 200  # rows: of fewer, an effect of ten points is no more than noise
@@ -51,25 +51,30 @@ class SleepingDogs:
         return self.effect is not None and self.effect.is_negative
 
 
-def best_line(score: Floats, effects: Floats, *, person: Ints) -> Line:
-    """Least squares of effects on out-of-fold scores; errors robust, by persons. A constant score gives the mean."""
-    centre = float(score.mean())
-    spread = float(((score - centre) ** 2).sum())
-    slope = float(((score - centre) @ effects) / spread) if spread > 0 else 0.0
-    level = float(effects.mean())
-    error = effects - level - slope * (score - centre)
-    pulls = np.column_stack([error / len(score), error * (score - centre) / spread if spread > 0 else 0 * error])
+def best_line(score: Floats, effects: Floats, *, person: Ints, fade: Floats | None = None) -> Line:
+    """Least squares of effects on out-of-fold scores, rows as they fade; errors robust, by persons.
+
+    A constant score gives the mean.
+    """
+    weight = np.ones(len(score)) if fade is None else fade
+    weight = weight / weight.sum()
+    centre = float(weight @ score)
+    spread = float(weight @ (score - centre) ** 2)
+    slope = float((weight * (score - centre)) @ effects / spread) if spread > 0 else 0.0
+    level = float(weight @ effects)
+    error = weight * (effects - level - slope * (score - centre))
+    pulls = np.column_stack([error, error * (score - centre) / spread if spread > 0 else 0 * error])
     _, place = np.unique(person, return_inverse=True)
     by_person = np.column_stack([np.bincount(place, one) for one in pulls.T])
     return Line(centre, level, slope, np.asarray(by_person.T @ by_person, dtype=np.float64))
 
 
-def out_of_fold_effects(score: Floats, effects: Floats, *, fold: Ints, person: Ints) -> Floats:
+def out_of_fold_effects(score: Floats, effects: Floats, *, fold: Ints, person: Ints, fade: Floats) -> Floats:
     """The calibrated effect of each row, by the line of the other folds."""
     found = np.empty(len(score))
     for k in np.unique(fold):
         others = fold != k
-        line = best_line(score[others], effects[others], person=person[others])
+        line = best_line(score[others], effects[others], person=person[others], fade=fade[others])
         found[fold == k] = line.effect(score[fold == k])
     return found
 
@@ -82,13 +87,16 @@ def sleeping_dogs(predicted: Floats, effects: Floats, trial: Trial, *, confidenc
     asleep = predicted < 0
     if asleep.sum() < LEAST_ASLEEP:
         return SleepingDogs(float(asleep.mean()), None)
-    return SleepingDogs(float(asleep.mean()), mean_effect(effects[asleep], trial.person[asleep], confidence=confidence))
+    measured = mean_effect(effects[asleep], trial.person[asleep], confidence=confidence, fade=trial.fade[asleep])
+    return SleepingDogs(float(asleep.mean()), measured)
 
 
-def mean_effect(effects: Floats, person: Ints, *, confidence: float) -> Figure:
-    """The mean of honest effects with its interval, rows of one person counted together."""
-    mean = float(effects.mean())
+def mean_effect(effects: Floats, person: Ints, *, confidence: float, fade: Floats | None = None) -> Figure:
+    """The mean of honest effects, rows as they fade, with its interval; rows of one person are counted together."""
+    weight = np.ones(len(effects)) if fade is None else fade
+    weight = weight / weight.sum()
+    mean = float(weight @ effects)
     _, place = np.unique(person, return_inverse=True)
-    pulled = np.bincount(place, (effects - mean) / len(effects))
+    pulled = np.bincount(place, weight * (effects - mean))
     half = quantile_of_normal(confidence) * float(np.sqrt((pulled**2).sum()))
     return Figure(mean, mean - half, mean + half)

@@ -9,29 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dagster_project.models.uplift.metrics import BUDGETS, PER
+from dagster_project.models.uplift.figures import Figure, quantile_of_normal
+from dagster_project.models.uplift.metrics import BUDGETS, N_RESAMPLES, PER
 from dagster_project.models.uplift.trials import Floats, Ints, Trial, resampled_rows
-
-N_RESAMPLES = 200
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A figure with the ends of its interval."""
-
-    value: float
-    low: float
-    high: float
-
-    @property
-    def is_positive(self) -> bool:
-        """Whether the interval lies above zero."""
-        return self.low > 0
-
-    @property
-    def is_negative(self) -> bool:
-        """Whether the interval lies below zero."""
-        return self.high < 0
 
 
 @dataclass(frozen=True)
@@ -58,13 +38,6 @@ class Gains:
         return Figure(value, value - half, value + half)
 
 
-def quantile_of_normal(confidence: float) -> float:
-    """Half-width of a two-sided interval of this confidence, in standard errors."""
-    from scipy.special import ndtri
-
-    return float(ndtri(0.5 + confidence / 2))
-
-
 @dataclass(frozen=True)
 class Repeat:
     """One deal of the rows into folds: effects per row, and the out-of-fold score per row of each ranking."""
@@ -74,7 +47,8 @@ class Repeat:
 
 
 def measured_gains(trial: Trial, repeats: list[Repeat], *, seed: int, n_resamples: int = N_RESAMPLES) -> Gains:
-    """Of every ranking the mean over repeats; all are resampled together, so that differences are paired."""
+    """Of every ranking the mean over repeats, rows as they fade; all are resampled together, so that differences are
+    paired."""
     names = sorted(repeats[0].scores)
     groups = [{name: _groups(repeat.scores[name]) for name in names} for repeat in repeats]
 
@@ -86,9 +60,9 @@ def measured_gains(trial: Trial, repeats: list[Repeat], *, seed: int, n_resample
             for name in names
         }
 
-    drawn = [values(rows) for rows in resampled_rows(trial, n_resamples=n_resamples, seed=seed)]
+    drawn = [values(rows * trial.fade) for rows in resampled_rows(trial, n_resamples=n_resamples, seed=seed)]
     samples = {name: np.array([one[name] for one in drawn]) for name in names}
-    return Gains(values(np.ones(trial.n)), samples)
+    return Gains(values(trial.fade), samples)
 
 
 def ranked_value(effects: Floats, score: Floats) -> float:

@@ -1,19 +1,19 @@
-"""From records of who was assigned what to comparisons of one treatment with being left alone.
+"""From entries of experiments to comparisons of one treatment with being left alone.
 
-The ledger of our own nights and imported campaigns have one form here. Features and outcomes are joined elsewhere.
+What makes an experiment unreadable is found in `outcomes`; what it set aside is set aside here, for its reason.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 import polars as pl
 
-from dagster_project.outcomes.vocabulary import CONTROL_WORDS, WORDS
+from dagster_project.outcomes.entries import is_of_words
+from dagster_project.outcomes.vocabulary import CONTROL, EXPLORE, HORIZONS, LONGEST
 
 POOLED = "*"  # any contact at all
-DRAWN_ARM = "explore"  # of our ledger: its strategy was drawn, so those held out would mostly have had another
 MOST_SNAPSHOTS = 24
-LEAST_P = 0.001  # of a sample-ratio test: below, the arms were not drawn as they say. Fabijan et al. 2019
 WHOLE = 0.98  # two arms' chances that add up to this leave no third arm
 
 ROWS = pl.Schema(
@@ -25,6 +25,11 @@ ROWS = pl.Schema(
         "propensity": pl.Float64(),
         "strategy_id": pl.String(),
         "assigned_on": pl.Date(),
+        "is_contacted": pl.Boolean(),
+        "is_randomised": pl.Boolean(),
+        "is_return": pl.Boolean(),
+        "cost": pl.Float64(),
+        "value": pl.Float64(),
     }
 )
 PAIRS = pl.Schema(
@@ -36,60 +41,70 @@ PAIRS = pl.Schema(
         "assigned_on": pl.Date(),
         "is_treated": pl.Boolean(),
         "propensity": pl.Float64(),
+        "arm_propensity": pl.Float64(),
+        "is_drawn": pl.Boolean(),
+        "is_return": pl.Boolean(),
+        "cost": pl.Float64(),
+        "value": pl.Float64(),
     }
 )
-_IS_CONTROL = pl.col("arm").str.strip_chars().str.to_lowercase().is_in(CONTROL_WORDS)
+_IS_CONTROL = pl.col("arm") == CONTROL
 
 
 @dataclass(frozen=True)
 class History:
-    """`pairs` (PAIRS): rows of every sound comparison, by strategy; `faults`: strategy → why some were set aside."""
+    """`pairs` (PAIRS): rows of every sound comparison, by strategy; `faults`: strategy → why some were set aside.
+
+    A row has the `propensity` of the treatment among the two, and of its own arm in the whole experiment. `is_drawn`:
+    chance chose the treatment, too, not only whether there was one.
+    """
 
     pairs: pl.DataFrame
     faults: dict[str, list[str]]
 
 
-def assigned_rows(imported: pl.DataFrame, ledger: pl.DataFrame, users: pl.DataFrame) -> pl.DataFrame:
-    """One row (ROWS) per user and experiment, the first assignment: all later ones follow from it.
+def closed_rows(entries: pl.DataFrame, users: pl.DataFrame, *, horizon_days: int) -> pl.DataFrame:
+    """ROWS of the entries whose outcome is known: their horizon, which begins on the day of the entry, is over.
 
-    `imported`: staging.assignments. `ledger`: rows of strategy.assignments, whose contacts go out the day after their
-    night; its experiments on words compare messages of one strategy, whose users are in the experiment of all, and are
-    passed over. `users`: user_sk and user_id; who is in no table of users is left out.
+    `entries`: outcomes.entries. Experiments on words compare messages of one strategy, whose users are in the
+    experiment of all, and are passed over. `users`: user_sk and user_id; who is in no table of users is left out. The
+    cost is that of the shortest readout that holds the horizon; `value` is what a return would be worth.
     """
-    ledger = ledger.filter(~pl.col("experiment_id").str.starts_with(WORDS))
-    known = users.select("user_sk", "user_id").with_columns(pl.col("user_sk").cast(pl.Int64))
-    of_ledger = ledger.with_columns((pl.col("as_of") + pl.duration(days=1)).alias("assigned_on"))
-    of_imported = imported.with_columns(pl.col("dt").alias("assigned_on"), pl.col("user_sk").cast(pl.Int64))
-    joined = (
-        of_ledger.join(known, on="user_id", how="inner"),
-        of_imported.drop("user_id", strict=False).join(known, on="user_sk", how="inner"),
-    )
+    horizon = min(horizon_days, LONGEST)
+    costed = next((days for days in HORIZONS if days >= horizon), LONGEST)
+    known = users.select("user_id", pl.col("user_sk").cast(pl.Int64))
     return (
-        pl.concat([frame.select(list(ROWS)).cast(ROWS) for frame in joined])
-        .sort("user_id", "experiment_id", "assigned_on", "arm", "strategy_id")
-        .unique(subset=["user_id", "experiment_id"], keep="first", maintain_order=True)
+        entries.filter((pl.col("n_days_seen") >= horizon) & ~is_of_words())
+        .join(known, on="user_id", how="inner")
+        .with_columns(
+            (pl.col("returned_after") < horizon).fill_null(value=False).alias("is_return"),
+            pl.col(f"cost_{costed}").alias("cost"),
+            pl.col("value_if_returned").alias("value"),
+        )
+        .select(list(ROWS))
+        .cast(ROWS)
+        .sort("user_id", "experiment_id")
     )
 
 
-def closed_rows(rows: pl.DataFrame, *, as_of: date, horizon_days: int) -> pl.DataFrame:
-    """The rows whose outcome is known: the horizon that begins with the day of the assignment is over."""
-    return rows.filter(pl.col("assigned_on") + pl.duration(days=horizon_days - 1) <= as_of)
-
-
-def comparisons(rows: pl.DataFrame) -> History:
+def comparisons(rows: pl.DataFrame, *, reasons: Mapping[str, str]) -> History:
     """Each treatment against its control, within each experiment, and any treatment (POOLED) against all controls.
 
     A treatment is named by its strategy, else by its arm. Where the held out carry the strategy that they would have
-    had, a strategy is compared within it; the arm that drew its strategy then counts for POOLED alone. Set aside, with
-    a reason: no control, propensities that are no chances, a sample ratio that contradicts the propensities.
+    had, a strategy is compared within it; the arm that drew its strategy then counts for POOLED alone. Who was to be
+    treated but held out by the strategy's own control is in that control's experiment alone, and lowers the chance of
+    the others. Set aside, with a reason: experiments that are not randomised (`reasons`: experiment → why), treatments
+    without a control or with propensities that are no chances.
     """
     found: list[pl.DataFrame] = [PAIRS.to_frame()]
     faults: dict[str, list[str]] = {}
     for experiment in rows.sort("experiment_id", "user_id").partition_by("experiment_id", maintain_order=True):
+        name = str(experiment["experiment_id"][0])
+        is_sound = experiment["is_randomised"].all()
         for strategy_id, pair in _pairs(experiment).items():
-            reason = _fault(pair)
+            reason = _fault(pair) if is_sound else reasons.get(name, "it was not randomised")
             if reason:
-                faults.setdefault(strategy_id, []).append(f"{experiment['experiment_id'][0]}: {reason}")
+                faults.setdefault(strategy_id, []).append(f"{name}: {reason}")
             else:
                 found.append(pair.select(list(PAIRS)))
     return History(pl.concat(found).sort("strategy_id", "user_id", "experiment_id"), faults)
@@ -119,21 +134,30 @@ def with_snapshot_day(pairs: pl.DataFrame, days: list[date]) -> pl.DataFrame:
 
 def _pairs(rows: pl.DataFrame) -> dict[str, pl.DataFrame]:
     """Of one experiment: strategy → its rows and its controls', with the chance of the treatment among the two."""
-    treated, control = rows.filter(~_IS_CONTROL), rows.filter(_IS_CONTROL)
+    treated, control = _contacted(rows.filter(~_IS_CONTROL)), rows.filter(_IS_CONTROL)
     if treated.is_empty():
         return {}
     would_be = control["strategy_id"].is_not_null().any()
     named = treated.with_columns(pl.coalesce("strategy_id", "arm").alias("label"))
-    own = named.filter(pl.col("arm").str.to_lowercase() != DRAWN_ARM) if would_be else named
-    made = {POOLED: _pair(POOLED, treated, control, chance=1 - _mean_chance(control))}
+    own = named.filter(pl.col("arm") != EXPLORE) if would_be else named
+    made = {POOLED: _pair(POOLED, treated, control, chance=1 - _mean_chance(control), is_drawn=False)}
     for label in sorted(own["label"].unique()):
         mine = own.filter(pl.col("label") == label)
         others = control.filter(pl.col("strategy_id") == label) if would_be else control
         if not would_be and treated["arm"].n_unique() == 1:
             # the arm's chance says nothing of which of its treatments was drawn
             mine = mine.with_columns(pl.col("propensity") * (mine.height / treated.height))
-        made[label] = _pair(label, mine, others, chance=_chance(mine, others))
+        arms = mine["arm"].unique().to_list()
+        is_arm = len(arms) == 1 and named.filter(pl.col("arm") == arms[0])["label"].n_unique() == 1
+        made[label] = _pair(label, mine, others, chance=_chance(mine, others), is_drawn=is_arm and not would_be)
     return made
+
+
+def _contacted(treated: pl.DataFrame) -> pl.DataFrame:
+    """Without those whom their strategy's own control held out, the chances of the others lowered by their share."""
+    is_contacted = pl.col("is_contacted").fill_null(value=True)
+    share = is_contacted.mean().over("strategy_id")
+    return treated.with_columns(pl.col("propensity") * share).filter(is_contacted)
 
 
 def _chance(treated: pl.DataFrame, control: pl.DataFrame) -> pl.Expr:
@@ -150,36 +174,26 @@ def _mean_chance(rows: pl.DataFrame) -> pl.Expr:
     return pl.lit(rows["propensity"].mean(), dtype=pl.Float64)
 
 
-def _pair(strategy_id: str, treated: pl.DataFrame, control: pl.DataFrame, *, chance: pl.Expr) -> pl.DataFrame:
+def _pair(
+    strategy_id: str, treated: pl.DataFrame, control: pl.DataFrame, *, chance: pl.Expr, is_drawn: bool
+) -> pl.DataFrame:
     """Both arms' rows; where a chance is not on record, the share that was found stands in and cannot be tested."""
     arms = ((treated, True), (control, False))
     both = pl.concat([rows.select(list(ROWS)).with_columns(is_treated=pl.lit(value=arm)) for rows, arm in arms])
     share = treated.height / both.height
     return both.with_columns(
         pl.lit(strategy_id).alias("strategy_id"),
-        pl.col("propensity").alias("chance_of_arm"),
+        pl.col("propensity").alias("arm_propensity"),
+        pl.lit(is_drawn).alias("is_drawn"),
         chance.fill_null(share).alias("propensity"),
     )
 
 
 def _fault(pair: pl.DataFrame) -> str | None:
     """Why a comparison must not be read; null if it may be."""
-    n_treated = int(pair["is_treated"].sum())
-    if n_treated == pair.height:
+    if pair["is_treated"].all():
         return "no control group"
-    told = pair["chance_of_arm"].drop_nulls()
+    told = pair["arm_propensity"].drop_nulls()
     if ((told <= 0) | (told >= 1)).any() or ((pair["propensity"] <= 0) | (pair["propensity"] >= 1)).any():
         return "a propensity of 0 or 1: nothing was drawn"
-    if len(told) and ratio_p_value(pair["propensity"], n_treated=n_treated) < LEAST_P:
-        expected = float(pair["propensity"].sum())
-        return f"{n_treated} were treated where the propensities make {expected:.0f} of {pair.height} likely"
     return None
-
-
-def ratio_p_value(propensity: pl.Series, *, n_treated: int) -> float:
-    """P(arms at least so uneven) if every row was treated with its propensity; the normal two-sided test."""
-    from scipy.special import erfc
-
-    p = propensity.to_numpy()
-    sd = float((p * (1 - p)).sum()) ** 0.5
-    return float(erfc(abs(n_treated - p.sum()) / sd / 2**0.5)) if sd > 0 else 1.0

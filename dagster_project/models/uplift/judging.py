@@ -20,8 +20,9 @@ from dagster_project.models.uplift.calibration import (
     out_of_fold_effects,
     sleeping_dogs,
 )
-from dagster_project.models.uplift.gains import Figure, Gains, Repeat, measured_gains, quantile_of_normal
-from dagster_project.models.uplift.learners import CANDIDATES, DR, Learner, S, Score, fit_p_return
+from dagster_project.models.uplift.figures import Figure, quantile_of_normal
+from dagster_project.models.uplift.gains import Gains, Repeat, measured_gains
+from dagster_project.models.uplift.learners import CANDIDATES, DR, RANKINGS, Learner, S, Score, fit_p_return
 from dagster_project.models.uplift.metrics import PER
 from dagster_project.models.uplift.nuisances import fitted_nuisances, pseudo_effects
 from dagster_project.models.uplift.trials import Floats, Trial, deal_folds
@@ -37,23 +38,28 @@ Decision = Literal["ships", "average", "thin"]
 
 @dataclass(frozen=True)
 class Scorer:
-    """The calibrated effect of any rows: the mean of the models of the first deal's folds, on the best line."""
+    """The calibrated effect of any rows: the mean of the models of the first deal's folds, on the best line.
+
+    `doubt`: by how much the other learners differ from it, as a standard deviation in units of the outcome.
+    """
 
     models: tuple[Score, ...]
     line: Line
+    doubt: float
 
     def effects(self, x: Matrix) -> tuple[Floats, Floats, Floats]:
         """(effect, low, high) per row, in units of the outcome; eight tenths of what is believed lie between.
 
         The spread over the models, each without another fifth of the persons, is the score's own error (grouped
-        jackknife), beside that of the line.
+        jackknife), beside that of the line. What no model of its kind can say is told by the doubt.
         """
         scores = np.array([model(x) for model in self.models])
         k = len(self.models)
         spread = np.sqrt((k - 1) / k * ((scores - scores.mean(axis=0)) ** 2).sum(axis=0))
         mean = scores.mean(axis=0)
         effect = np.clip(self.line.effect(mean), -1, 1)
-        half = quantile_of_normal(EIGHT_TENTHS) * self.line.sd(mean, score_sd=spread)
+        sd = np.hypot(self.line.sd(mean, score_sd=spread), self.doubt)
+        half = quantile_of_normal(EIGHT_TENTHS) * sd
         return effect, np.maximum(effect - half, -1), np.minimum(effect + half, 1)
 
 
@@ -123,7 +129,9 @@ def judge(trial: Trial, *, seed: int, n_judged: int = 1, learners: tuple[Learner
     confidence = 1 - (1 - CONFIDENCE) / max(1, n_judged)
     findings, line = _found(trial, seen, gains, chosen=chosen, confidence=confidence, seed=seed)
     if findings.gain.is_positive and findings.gain_over_p_return.is_positive:
-        return Judgement("ships", n_treated, n_control, findings, Scorer(seen.models[chosen], line))
+        others = [one.name for one in learners if one.name not in (chosen, *(plain.name for plain in RANKINGS))]
+        scorer = Scorer(seen.models[chosen], line, doubt=_doubt(seen, trial, chosen=chosen, others=others))
+        return Judgement("ships", n_treated, n_control, findings, scorer)
     return Judgement("average", n_treated, n_control, findings)
 
 
@@ -165,23 +173,34 @@ def best_challenger(gains: Gains, *, default: str, names: list[str]) -> str:
     return max(better, key=lambda name: (gains.values[name], name), default=default)
 
 
+def _doubt(seen: OutOfFold, trial: Trial, *, chosen: str, others: list[str]) -> float:
+    """The root of the median, over the other learners, of the mean squared difference of calibrated effects."""
+
+    def effects(name: str) -> Floats:
+        score = seen.score(name)
+        return best_line(score, seen.effects, person=trial.person, fade=trial.fade).effect(score)
+
+    ours = effects(chosen)
+    return float(np.sqrt(np.median([np.mean((effects(name) - ours) ** 2) for name in others]))) if others else 0.0
+
+
 def _found(
     trial: Trial, seen: OutOfFold, gains: Gains, *, chosen: str, confidence: float, seed: int
 ) -> tuple[Findings, Line]:
-    score, effects = seen.score(chosen), seen.effects
+    score, effects, person, fade = seen.score(chosen), seen.effects, trial.person, trial.fade
     fold = deal_folds(trial, n_folds=N_FOLDS, seed=seed)
-    predicted = out_of_fold_effects(score, effects, fold=fold, person=trial.person)
-    line = best_line(score, effects, person=trial.person)
+    predicted = out_of_fold_effects(score, effects, fold=fold, person=person, fade=fade)
+    line = best_line(score, effects, person=person, fade=fade)
     findings = Findings(
         learner=chosen,
         out_of_fold=seen,
         gains=gains,
-        average=mean_effect(effects, trial.person, confidence=CONFIDENCE),
+        average=mean_effect(effects, person, confidence=CONFIDENCE, fade=fade),
         gain=gains.beyond(chosen, EVERYONE, confidence=confidence),
         gain_over_p_return=gains.beyond(chosen, P_RETURN, confidence=confidence),
         slope=line.slope_figure(confidence=CONFIDENCE),
-        policy=_per_thousand(mean_effect(effects * (predicted > 0), trial.person, confidence=CONFIDENCE)),
-        best_fixed=PER * max(0.0, float(effects.mean())),
+        policy=_per_thousand(mean_effect(effects * (predicted > 0), person, confidence=CONFIDENCE, fade=fade)),
+        best_fixed=PER * max(0.0, float(np.average(effects, weights=fade))),
         dogs=sleeping_dogs(predicted, effects, trial, confidence=CONFIDENCE),
     )
     return findings, line

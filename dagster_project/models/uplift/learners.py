@@ -12,6 +12,7 @@ import numpy as np
 from dagster_project.models.boosting import in_passes
 from dagster_project.models.features import Matrix
 from dagster_project.models.threads import threads_for
+from dagster_project.models.uplift.bends import BentLines
 from dagster_project.models.uplift.nuisances import (
     Design,
     Predict,
@@ -40,23 +41,44 @@ class Learner:
 
 
 def fit_dr(trial: Trial, seed: int) -> Score:
-    """Doubly robust learner: effects on what two cross-fitted regressions differ by, then small trees on the rest.
+    """Doubly robust learner: effects on what two cross-fitted regressions differ by, then bent lines on the rest.
 
-    Source: Kennedy 2023. Where effects are smooth the regressions know them best, where they are not the trees do. On
-    simulated effects (straight, U-shaped, a step of two features, even in log-odds) trees alone or regressions alone
-    each lost one of the four; this never did.
+    Source: Kennedy 2023. Where effects follow the outcome's own odds the regressions know them best; what they cannot
+    say, a sum over features can in most cases, with less noise than trees (`python -m benchmarks.uplift_worlds`).
     """
-    nuisances = cross_fitted(trial, seed=seed)
+    parts = _doubly_robust(trial, seed)
+    lines = BentLines.fit(parts.rows, parts.rest)
+    return lambda x: parts.straight(x) + lines(parts.design.rows(x))
+
+
+def fit_boosted_dr(trial: Trial, seed: int) -> Score:
+    """Doubly robust learner with small boosted trees on the rest: for effects where two features must meet."""
+    parts = _doubly_robust(trial, seed)
+    trees = _trees(trial.x, parts.rest, seed=seed, n_trees=N_LAST_TREES)
+    return lambda x: parts.straight(x) + trees(x)
+
+
+@dataclass(frozen=True)
+class _DoublyRobust:
+    """The design, the trial's rows by it, what the two regressions say of any rows, and what they left unsaid."""
+
+    design: Design
+    rows: Floats
+    straight: Score
+    rest: Floats
+
+
+def _doubly_robust(trial: Trial, seed: int) -> _DoublyRobust:
+    design, rows = Design.of(trial.x)
+    nuisances = cross_fitted(trial, rows, seed=seed)
     effects, contrast = pseudo_effects(trial, nuisances), nuisances.contacted - nuisances.alone
-    slope = shrunken_slope(contrast, effects)
-    rest = _trees(trial.x, effects - slope * contrast, seed=seed, n_trees=N_LAST_TREES)
-    straight = fit_t(trial, seed)
-    return lambda x: slope * straight(x) + rest(x)
+    slope, differ = shrunken_slope(contrast, effects), _difference(trial, design, rows)
+    return _DoublyRobust(design, rows, lambda x: slope * differ(x), effects - slope * contrast)
 
 
 def fit_r(trial: Trial, seed: int) -> Score:
     """Small trees on the residual loss, regressions cross-fitted. Source: Nie and Wager 2021."""
-    nuisances = cross_fitted(trial, seed=seed)
+    nuisances = cross_fitted(trial, Design.of(trial.x)[1], seed=seed)
     surprise = trial.is_treated - trial.propensity
     ratio = (trial.outcome - nuisances.mean(trial.propensity)) / surprise
     return _trees(trial.x, ratio, seed=seed, weights=surprise**2)
@@ -64,7 +86,7 @@ def fit_r(trial: Trial, seed: int) -> Score:
 
 def fit_x(trial: Trial, seed: int) -> Score:
     """Small trees per arm on effects imputed by the other arm's regression. Source: Künzel et al. 2019."""
-    nuisances = cross_fitted(trial, seed=seed)
+    nuisances = cross_fitted(trial, Design.of(trial.x)[1], seed=seed)
     treated, chance = trial.is_treated, float(trial.propensity.mean())
     imputed = np.where(treated, trial.outcome - nuisances.alone, nuisances.contacted - trial.outcome)
     by_treated, by_control = (_trees(trial.x[arm], imputed[arm], seed=seed) for arm in (treated, ~treated))
@@ -73,18 +95,25 @@ def fit_x(trial: Trial, seed: int) -> Score:
 
 def fit_t(trial: Trial, seed: int) -> Score:  # noqa: ARG001 - nothing is drawn
     """The difference of two regressions, one per arm."""
-    design = Design.of(trial.x)
-    rows = design.rows(trial.x)
+    return _difference(trial, *Design.of(trial.x))
+
+
+def _difference(trial: Trial, design: Design, rows: Floats) -> Score:
     alone, contacted = (
         outcome_regression(rows[arm], trial.outcome[arm]) for arm in (~trial.is_treated, trial.is_treated)
     )
-    return lambda x: contacted(design.rows(x)) - alone(design.rows(x))
+
+    def score(x: Matrix) -> Floats:
+        asked = design.rows(x)
+        return np.asarray(contacted(asked) - alone(asked))
+
+    return score
 
 
 def fit_s(trial: Trial, seed: int) -> Score:  # noqa: ARG001 - nothing is drawn
     """One regression with the treatment and its interactions, all shrunk alike."""
-    design = Design.of(trial.x)
-    model = outcome_regression(_interacted(design.rows(trial.x), trial.is_treated), trial.outcome)
+    design, rows = Design.of(trial.x)
+    model = outcome_regression(_interacted(rows, trial.is_treated), trial.outcome)
     return lambda x: _contrast(model, design.rows(x))
 
 
@@ -103,8 +132,8 @@ def fit_class_transformation(trial: Trial, seed: int) -> Score:
 
 def fit_response(trial: Trial, seed: int) -> Score:  # noqa: ARG001 - nothing is drawn
     """Who has the outcome after a contact: what many tools call uplift, and is none."""
-    design, arm = Design.of(trial.x), trial.is_treated
-    model = outcome_regression(design.rows(trial.x[arm]), trial.outcome[arm])
+    (design, rows), arm = Design.of(trial.x), trial.is_treated
+    model = outcome_regression(rows[arm], trial.outcome[arm])
     return lambda x: model(design.rows(x))
 
 
@@ -115,15 +144,16 @@ def fit_random(trial: Trial, seed: int) -> Score:  # noqa: ARG001 - it learns no
 
 def fit_p_return(trial: Trial) -> Score:
     """The outcome to expect without a contact: what the engine ranks by where no uplift ships."""
-    design, arm = Design.of(trial.x), ~trial.is_treated
-    model = outcome_regression(design.rows(trial.x[arm]), trial.outcome[arm])
+    (design, rows), arm = Design.of(trial.x), ~trial.is_treated
+    model = outcome_regression(rows[arm], trial.outcome[arm])
     return lambda x: model(design.rows(x))
 
 
-DR = Learner("dr", "doubly robust learner, regressions first and small trees last", fit_dr)
+DR = Learner("dr", "doubly robust learner, regressions first and bent lines last", fit_dr)
 S = Learner("s", "one regression with interactions", fit_s)
 CANDIDATES: tuple[Learner, ...] = (
     DR,
+    Learner("boosted_dr", "doubly robust learner, regressions first and small trees last", fit_boosted_dr),
     Learner("r", "residual learner, regressions first and small trees last", fit_r),
     Learner("x", "two models of imputed effects, regressions first and small trees last", fit_x),
     Learner("t", "two regressions, one per arm", fit_t),

@@ -3,28 +3,45 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 import polars as pl
 
 from dagster_project.models.features import feature_columns, sample_rows, to_matrix, usable_features
-from dagster_project.models.uplift.history import POOLED
-from dagster_project.models.uplift.judging import LEAST_ROWS, P_RETURN, Findings, Judgement, Scorer, judge
-from dagster_project.models.uplift.learners import MOST_ROWS
-from dagster_project.models.uplift.metrics import auuc, qini, uplift_at
-from dagster_project.models.uplift.tables import SCORE_SCHEMA, VERDICT_SCHEMA
+from dagster_project.models.uplift.choices import judge_choices
+from dagster_project.models.uplift.figures import Figure
+from dagster_project.models.uplift.history import PAIRS, POOLED
+from dagster_project.models.uplift.judging import (
+    CONFIDENCE,
+    EVERYONE,
+    LEAST_ROWS,
+    P_RETURN,
+    Findings,
+    Judgement,
+    Scorer,
+    judge,
+)
+from dagster_project.models.uplift.learners import LEARNERS, MOST_ROWS
+from dagster_project.models.uplift.metrics import auuc, bootstrapped_figures, qini, uplift_at
+from dagster_project.models.uplift.tables import LEARNER_SCHEMA, SCORE_SCHEMA, VERDICT_SCHEMA
 from dagster_project.models.uplift.trials import Trial
-from dagster_project.models.uplift.wording import verdict_sentence
+from dagster_project.models.uplift.wording import WORDINGS, verdict_sentence
+from dagster_project.outcomes.vocabulary import HALF_LIFE_DAYS
 
 ROWS_PER_BLOCK = 100_000
-NOT_FEATURES = ("propensity", "is_treated", "is_return", "snapshot_on", "assigned_on")
+NOT_FEATURES = (*PAIRS, "snapshot_on")
 
 
 @dataclass(frozen=True)
 class UpliftNight:
-    """`verdicts`: one row per treatment, sorted. `scores`: by user_sk and strategy_id."""
+    """`verdicts`: one row per treatment, `learners`: per treatment and learner, `choices`: per experiment of several
+    treatments, all sorted. `scores`: by user_sk and strategy_id.
+    """
 
     verdicts: pl.DataFrame
+    learners: pl.DataFrame
+    choices: pl.DataFrame
     scores: pl.DataFrame
 
 
@@ -36,16 +53,16 @@ def enough_rows(pairs: pl.DataFrame) -> pl.DataFrame:
 
 
 def judge_night(
-    pairs: pl.DataFrame, features_now: pl.DataFrame, *, faults: Mapping[str, list[str]], seed: int
+    pairs: pl.DataFrame, features_now: pl.DataFrame, *, faults: Mapping[str, list[str]], as_of: date, seed: int
 ) -> UpliftNight:
-    """Verdicts and scores.
+    """Verdicts, learners, choices and scores.
 
-    `pairs`: history.PAIRS with the features of a day before the assignment and `is_return` (both null where they were
-    not looked up, for comparisons without enough rows). `features_now`: the same features of the night's churned users.
+    `pairs`: history.PAIRS with the features of a day before the assignment (null where they were not looked up, for
+    comparisons without enough rows). `features_now`: the same features of the night's churned users.
     """
     parts = {str(part["strategy_id"][0]): part for part in pairs.partition_by("strategy_id", maintain_order=True)}
     n_judged = max(1, len([name for name in parts if name != POOLED]))
-    rows, scores = [], [SCORE_SCHEMA.to_frame()]
+    rows, learners, scores = [], [LEARNER_SCHEMA.to_frame()], [SCORE_SCHEMA.to_frame()]
     for strategy_id in sorted({*parts, *faults}):
         said = faults.get(strategy_id, [])
         part = parts.get(strategy_id)
@@ -53,30 +70,51 @@ def judge_night(
             rows.append(_broken(strategy_id, said))
             continue
         columns = _columns(part, features_now)
-        trial = make_trial(part, columns=columns, seed=seed)
-        judged = judge(trial, seed=seed, n_judged=n_judged)
+        trial = make_trial(part, columns=columns, as_of=as_of, seed=seed)
+        judged = judge(trial, seed=seed, n_judged=n_judged, learners=LEARNERS)
         rows.append(_row(strategy_id, judged, trial, said))
+        if judged.findings is not None:
+            learners.append(learner_figures(strategy_id, judged.findings, trial, seed=seed))
         if judged.scorer is not None and strategy_id != POOLED:
             scores.append(_scores(strategy_id, judged.scorer, features_now, columns))
     verdicts = pl.DataFrame(rows, schema=VERDICT_SCHEMA).sort("strategy_id")
-    return UpliftNight(verdicts, pl.concat(scores).sort("user_sk", "strategy_id"))
+    choices = judge_choices(pairs, columns=_columns(pairs, features_now), seed=seed)
+    ordered = pl.concat(learners).sort("strategy_id", "learner")
+    return UpliftNight(verdicts, ordered, choices, pl.concat(scores).sort("user_sk", "strategy_id"))
 
 
-def make_trial(part: pl.DataFrame, *, columns: tuple[str, ...], seed: int) -> Trial:
-    """The rows of one comparison with a snapshot and an outcome, at most MOST_ROWS, by user and experiment.
-
-    Rows without either are the same in both arms: both are older than the draw.
-    """
-    known = part.filter(pl.col("is_return").is_not_null()) if part["is_return"].is_not_null().any() else part
-    drawn = known.with_columns(pl.col("experiment_id").alias("cutoff"))
+def make_trial(part: pl.DataFrame, *, columns: tuple[str, ...], as_of: date, seed: int) -> Trial:
+    """The rows of one comparison, at most MOST_ROWS, by user and experiment; one assigned HALF_LIFE_DAYS ago counts
+    half where it is judged."""
+    drawn = part.with_columns(pl.col("experiment_id").alias("cutoff"))
     ordered = sample_rows(drawn, max_rows=MOST_ROWS, seed=seed).sort("user_id", "experiment_id")
+    age = ordered.select((pl.lit(as_of) - pl.col("assigned_on")).dt.total_days()).to_series().to_numpy()
     return Trial(
         x=to_matrix(ordered, columns),
         is_treated=ordered["is_treated"].to_numpy().astype(bool),
-        outcome=ordered["is_return"].cast(pl.Float64).fill_null(0.0).to_numpy(),
+        outcome=ordered["is_return"].cast(pl.Float64).to_numpy(),
         propensity=ordered["propensity"].to_numpy(),
         person=ordered["user_id"].rank("dense").cast(pl.Int64).to_numpy(),
+        fade=0.5 ** (age / HALF_LIFE_DAYS),
     )
+
+
+def learner_figures(strategy_id: str, found: Findings, trial: Trial, *, seed: int) -> pl.DataFrame:
+    """LEARNER_SCHEMA of one treatment: each learner's figures by the mean score over the deals, with intervals."""
+    names = [one.name for one in LEARNERS if one.name in found.gains.values]
+    scores = [found.out_of_fold.score(name) for name in names]
+    figures = bootstrapped_figures(trial, scores, confidence=CONFIDENCE, seed=seed)
+    rows = []
+    for name, of_score in zip(names, figures, strict=True):
+        told = of_score | {"policy_gain": found.gains.beyond(name, EVERYONE, confidence=CONFIDENCE)}
+        ends = {key: value for one, figure in told.items() for key, value in _with_ends(one, figure).items()}
+        plain = {"strategy_id": strategy_id, "learner": name, "wording": WORDINGS[name]}
+        rows.append(plain | {"is_chosen": name == found.learner} | ends)
+    return pl.DataFrame(rows, schema=LEARNER_SCHEMA)
+
+
+def _with_ends(name: str, figure: Figure) -> dict[str, float]:
+    return {name: figure.value, f"{name}_low": figure.low, f"{name}_high": figure.high}
 
 
 def _columns(part: pl.DataFrame, features_now: pl.DataFrame) -> tuple[str, ...]:
@@ -142,7 +180,7 @@ def _figures(found: Findings, trial: Trial) -> dict[str, object]:
     figures: dict[str, object] = {}
     for name, figure in with_interval.items():
         if figure is not None:
-            figures |= {name: figure.value, f"{name}_low": figure.low, f"{name}_high": figure.high}
+            figures |= _with_ends(name, figure)
     score = found.out_of_fold.score(found.learner)
     return figures | {
         "n_returned_treated": int(trial.outcome[trial.is_treated].sum()),

@@ -8,7 +8,8 @@ import numpy as np
 from dagster_project.models.features import Matrix
 from dagster_project.models.uplift.trials import Flags, Floats, Trial, deal_folds
 
-N_NUISANCE_FOLDS = 3
+FEW_FOLDS, MANY_FOLDS = 2, 5  # from ROWS_FOR_FEW rows on a half teaches a plain regression as much as four fifths
+ROWS_FOR_FEW = 20_000
 RIDGE = 1.0
 Predict = Callable[[Floats], Floats]
 
@@ -28,28 +29,31 @@ class Design:
     scale: Floats
 
     @staticmethod
-    def of(x: Matrix) -> "Design":
-        """The design that these rows ask for; wholly unknown columns count as constant."""
+    def of(x: Matrix) -> tuple["Design", Floats]:
+        """The design that these rows ask for, and the rows by it; wholly unknown columns count as constant."""
         logs = _signed_log(x)
-        is_known = ~np.isnan(logs).all(axis=0)
+        is_unknown = np.isnan(logs)
+        unknowns, is_known = np.asarray(is_unknown.any(axis=0)), ~is_unknown.all(axis=0)
         medians, lowest, highest = (np.zeros(x.shape[1]) for _ in range(3))
         if len(x):
-            medians[is_known] = np.nanmedian(logs[:, is_known], axis=0)
+            wanted = unknowns & is_known  # a median costs as much as all the rest, and fills only what is unknown
+            medians[wanted] = np.nanmedian(logs[:, wanted], axis=0)
             lowest[is_known] = np.nanmin(logs[:, is_known], axis=0)
             highest[is_known] = np.nanmax(logs[:, is_known], axis=0)
-        unknowns = np.asarray(np.isnan(logs).any(axis=0))
         plain = Design(medians, lowest, highest, unknowns, np.zeros(1), np.ones(1))
-        rows = plain.rows(x)
-        spread = rows.std(axis=0)
-        return Design(medians, lowest, highest, unknowns, rows.mean(axis=0), np.where(spread > 0, spread, 1.0))
+        wide = plain._widened(logs, is_unknown)
+        spread = wide.std(axis=0)
+        design = Design(medians, lowest, highest, unknowns, wide.mean(axis=0), np.where(spread > 0, spread, 1.0))
+        return design, np.asarray((wide - design.centre) / design.scale)
 
     def rows(self, x: Matrix) -> Floats:
         """Rows × (features and flags)."""
         logs = _signed_log(x)
-        is_unknown = np.isnan(logs)
-        known = np.clip(np.where(is_unknown, self.medians, logs), self.lowest, self.highest)
-        wide = np.column_stack([known, is_unknown[:, self.has_unknowns]])
-        return np.asarray((wide - self.centre) / self.scale)
+        return np.asarray((self._widened(logs, np.isnan(logs)) - self.centre) / self.scale)
+
+    def _widened(self, logs: Floats, is_unknown: Flags) -> Floats:
+        filled = np.where(is_unknown, self.medians, logs) if self.has_unknowns.any() or is_unknown.any() else logs
+        return np.column_stack([np.clip(filled, self.lowest, self.highest), is_unknown[:, self.has_unknowns]])
 
 
 @dataclass(frozen=True)
@@ -82,21 +86,27 @@ def outcome_regression(design: Floats, outcome: Floats) -> Predict:
 
 def fitted_nuisances(learn: Trial, asked: Trial) -> Nuisances:
     """Of the asked rows, by regressions per arm of the others."""
-    design = Design.of(learn.x)
-    rows, wanted = design.rows(learn.x), design.rows(asked.x)
+    design, rows = Design.of(learn.x)
+    wanted = design.rows(asked.x)
     arms = (~learn.is_treated, learn.is_treated)
     alone, contacted = (outcome_regression(rows[arm], learn.outcome[arm])(wanted) for arm in arms)
     return Nuisances(alone, contacted)
 
 
-def cross_fitted(trial: Trial, *, seed: int, n_folds: int = N_NUISANCE_FOLDS) -> Nuisances:
-    """Of every row, by regressions that have not seen its person."""
+def cross_fitted(trial: Trial, rows: Floats, *, seed: int) -> Nuisances:
+    """Of every row, by regressions that have not seen the outcome of its person; `rows` as the trial's design has them.
+
+    The design is that of all rows: it knows what they are like, and nothing of their outcomes.
+    """
+    n_folds = FEW_FOLDS if trial.n >= ROWS_FOR_FEW else MANY_FOLDS
     fold = deal_folds(trial, n_folds=n_folds, seed=seed)
-    alone, contacted = np.empty(trial.n), np.empty(trial.n)
+    told = np.empty((2, trial.n))
     for k in range(n_folds):
-        found = fitted_nuisances(trial.take(fold != k), trial.take(fold == k))
-        alone[fold == k], contacted[fold == k] = found.alone, found.contacted
-    return Nuisances(alone, contacted)
+        is_asked = fold == k
+        for arm, is_arm in enumerate((~trial.is_treated, trial.is_treated)):
+            learn = is_arm & ~is_asked
+            told[arm, is_asked] = outcome_regression(rows[learn], trial.outcome[learn])(rows[is_asked])
+    return Nuisances(told[0], told[1])
 
 
 def pseudo_effects(trial: Trial, nuisances: Nuisances) -> Floats:

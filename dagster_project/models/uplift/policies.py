@@ -6,10 +6,10 @@ import numpy as np
 
 from dagster_project.models.features import Matrix
 from dagster_project.models.uplift.calibration import mean_effect
-from dagster_project.models.uplift.gains import Figure
+from dagster_project.models.uplift.figures import Figure
 from dagster_project.models.uplift.learners import DR, Learner
 from dagster_project.models.uplift.nuisances import Design, outcome_regression
-from dagster_project.models.uplift.trials import Floats, Ints, Trial, deal_folds
+from dagster_project.models.uplift.trials import Floats, Ints, Trial, deal_folds, trial_of_people
 
 CONTROL = 0
 N_FOLDS = 5
@@ -38,7 +38,7 @@ class ArmedTrial:
         mine = np.flatnonzero((self.arm == arm) | (self.arm == CONTROL))
         both = self.propensities[mine, arm] + self.propensities[mine, CONTROL]
         chance = self.propensities[mine, arm] / both
-        return Trial(self.x[mine], self.arm[mine] == arm, self.outcome[mine], chance, mine)
+        return trial_of_people(self.x[mine], self.arm[mine] == arm, self.outcome[mine], chance)
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,8 @@ def arm_outcomes(trial: ArmedTrial, *, seed: int, n_folds: int = N_FOLDS) -> Flo
     found = np.empty((len(trial.arm), len(trial.costs)))
     for k in range(n_folds):
         learn, mine = fold != k, fold == k
-        design = Design.of(trial.x[learn])
-        rows, asked = design.rows(trial.x[learn]), design.rows(trial.x[mine])
+        design, rows = Design.of(trial.x[learn])
+        asked = design.rows(trial.x[mine])
         for arm in range(len(trial.costs)):
             of_arm = trial.arm[learn] == arm
             expected = outcome_regression(rows[of_arm], trial.outcome[learn][of_arm])(asked)
@@ -98,5 +98,4 @@ def policy_value(outcomes: Floats, choice: Ints, *, confidence: float) -> Policy
 
 def _folds(trial: ArmedTrial, *, n_folds: int, seed: int) -> Ints:
     treated = trial.arm != CONTROL
-    even = np.full(len(treated), 0.5)
-    return deal_folds(Trial(trial.x, treated, trial.outcome, even, np.arange(len(treated))), n_folds=n_folds, seed=seed)
+    return deal_folds(trial_of_people(trial.x, treated, trial.outcome, 0.5), n_folds=n_folds, seed=seed)

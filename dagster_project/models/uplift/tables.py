@@ -1,5 +1,7 @@
 """What the tables of uplift say of themselves."""
 
+from collections.abc import Iterable
+
 import polars as pl
 
 from dagster_project.lake.table_doc import table_doc
@@ -56,6 +58,73 @@ By intention to treat, at the first assignment, out of fold, on features of a da
 """,
 )
 
+UPLIFT_LEARNERS = table_doc(
+    "models.uplift_learners",
+    """
+One row per treatment that was judged and learner: how well each orders users it has not seen.
+
+grain: strategy_id, learner
+tests:
+  not_null strategy_id, learner, wording, is_chosen, auuc; unique strategy_id, learner; auuc_low <= auuc;
+  auuc <= auuc_high; policy_gain_low <= policy_gain; policy_gain <= policy_gain_high
+columns:
+  strategy_id: the treatment; * is any contact
+  learner: short name
+  wording: what it is
+  is_chosen: the one that the verdict is about
+  qini: area between Qini curve and diagonal over that of the perfect ranking
+  qini_low: lower end of its 95 % interval, bootstrap of persons
+  qini_high: upper end
+  auuc (returns): per 1,000 eligible, mean over budgets of 5 to 100 %
+  auuc_low (returns): lower end of its interval
+  auuc_high (returns): upper end
+  uplift_at_10: mean effect among the tenth with the highest score
+  uplift_at_10_low: lower end of its interval
+  uplift_at_10_high: upper end
+  uplift_at_20: among the best fifth
+  uplift_at_20_low: lower end of its interval
+  uplift_at_20_high: upper end
+  uplift_at_30: among the best three tenths
+  uplift_at_30_low: lower end of its interval
+  uplift_at_30_high: upper end
+  policy_gain (returns): policy value beyond anybody at the same budgets, per 1,000 eligible, old rows faded
+  policy_gain_low (returns): lower end of its interval
+  policy_gain_high (returns): upper end
+
+All out of fold, mean over two deals. `response` and `random` are there to compare with.
+""",
+)
+
+UPLIFT_CHOICES = table_doc(
+    "models.uplift_choices",
+    """
+One row per experiment that dealt out several treatments by chance: one for each user, or the best for all.
+
+grain: experiment_id
+tests:
+  not_null experiment_id, verdict, sentence; unique experiment_id; verdict in ('choose', 'one for all');
+  chosen_value_low <= chosen_value; chosen_value <= chosen_value_high; n_users >= 0
+columns:
+  experiment_id: the experiment
+  verdict: choose (per user) or one for all
+  n_users (users): of the compared treatments and the control, their horizon over
+  treatments (JSON): their names
+  best_fixed: the treatment that is best for all; nobody, if all cost more than they bring
+  chosen_value (returns): per 1,000, less what contacts cost, of the treatment learnt for each user
+  chosen_value_low (returns): lower end of its 95 % interval
+  chosen_value_high (returns): upper end
+  best_value (returns): the same of the best for all
+  best_value_low (returns): lower end of its interval
+  best_value_high (returns): upper end
+  beyond_best_value (returns): of the choice beyond the best for all
+  beyond_best_value_low (returns): lower end of its interval
+  beyond_best_value_high (returns): upper end
+  sentence: what to do and why
+
+Treatments whose chance differed by user are not compared: of a user only the chance of the own arm is on record.
+""",
+)
+
 UPLIFT_SCORES = table_doc(
     "models.uplift_scores",
     """
@@ -76,13 +145,32 @@ Empty where no learner ships: the average effect, and p_return times value, then
 """,
 )
 
-_TEXTS = ("strategy_id", "verdict", "learner", "sentence", "faults")
-VERDICT_SCHEMA = pl.Schema(
-    {
-        name: pl.String() if name in _TEXTS else pl.Int64() if name.startswith("n_") else pl.Float64()
-        for name in UPLIFT_VERDICTS.columns
-    }
+TABLES = (UPLIFT_VERDICTS, UPLIFT_LEARNERS, UPLIFT_CHOICES, UPLIFT_SCORES)
+_TEXTS = (
+    "strategy_id",
+    "experiment_id",
+    "verdict",
+    "learner",
+    "wording",
+    "treatments",
+    "best_fixed",
+    "sentence",
+    "faults",
 )
+
+
+def _schema(columns: Iterable[str]) -> pl.Schema:
+    def kind(name: str) -> pl.DataType:
+        if name in _TEXTS:
+            return pl.String()
+        return pl.Boolean() if name.startswith("is_") else pl.Int64() if name.startswith("n_") else pl.Float64()
+
+    return pl.Schema({name: kind(name) for name in columns})
+
+
+VERDICT_SCHEMA = _schema(UPLIFT_VERDICTS.columns)
+LEARNER_SCHEMA = _schema(UPLIFT_LEARNERS.columns)
+CHOICE_SCHEMA = _schema(UPLIFT_CHOICES.columns)
 SCORE_SCHEMA = pl.Schema(
     {
         "user_sk": pl.Int64(),

@@ -18,7 +18,8 @@ class Trial:
     """Rows of one treatment and its control.
 
     `x` (rows × features) holds what was known before the draw, unknown values NaN. `propensity` is the chance of the
-    treatment among the two, strictly between 0 and 1. Rows of one `person` always stay together.
+    treatment among the two, strictly between 0 and 1. Rows of one `person` always stay together. `fade` (0 to 1): how
+    much of a row is still believed; whoever judges counts a row by it, whoever learns an order takes all alike.
     """
 
     x: Matrix
@@ -26,10 +27,18 @@ class Trial:
     outcome: Floats
     propensity: Floats
     person: Ints
+    fade: Floats
 
     def take(self, rows: Flags | Ints) -> "Trial":
         """Some of the rows, in the order given."""
-        return Trial(self.x[rows], self.is_treated[rows], self.outcome[rows], self.propensity[rows], self.person[rows])
+        return Trial(
+            x=self.x[rows],
+            is_treated=self.is_treated[rows],
+            outcome=self.outcome[rows],
+            propensity=self.propensity[rows],
+            person=self.person[rows],
+            fade=self.fade[rows],
+        )
 
     @property
     def n(self) -> int:
@@ -55,7 +64,8 @@ def trial_of_people(
     """A trial in which every row is another person. `propensity` may be one number for all."""
     treated = np.asarray(is_treated, dtype=bool)
     chance = np.broadcast_to(np.asarray(propensity, dtype=np.float64), treated.shape)
-    return Trial(x, treated, np.asarray(outcome, dtype=np.float64), chance, np.arange(len(treated)))
+    everyone = np.arange(len(treated))
+    return Trial(x, treated, np.asarray(outcome, dtype=np.float64), chance, everyone, np.ones(len(treated)))
 
 
 def deal_folds(trial: Trial, *, n_folds: int, seed: int) -> Ints:

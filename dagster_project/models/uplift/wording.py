@@ -1,5 +1,7 @@
 """What a marketer is told about choosing by uplift, in one sentence or two."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from dagster_project.models.uplift.calibration import SleepingDogs
@@ -55,10 +57,7 @@ def outcome_to_learn(trial: Trial, outcomes: dict[str, Floats]) -> tuple[str, st
     number per row of the trial, the most upstream first; ties go to it. Assumes that a contact does not change what
     an upstream outcome is worth; readouts of money test that.
     """
-    clear = {
-        name: distance_from_noise(Trial(trial.x, trial.is_treated, one, trial.propensity, trial.person))
-        for name, one in outcomes.items()
-    }
+    clear = {name: distance_from_noise(replace(trial, outcome=one)) for name, one in outcomes.items()}
     best = max(clear, key=lambda name: abs(clear[name]))
     others = ", ".join(f"{name} {abs(far):.1f}" for name, far in clear.items() if name != best)
     return best, (

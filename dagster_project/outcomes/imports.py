@@ -1,0 +1,50 @@
+"""Imported assignments in the form of the ledger: times of their outcomes, costs of their channels."""
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from dagster_project.ingest.typed import ZONE_AFTER_CLOCK
+from dagster_project.lake.duck import literal
+from dagster_project.outcomes.entries import IMPORTED
+
+OUTCOME_ATTRIBUTE = "outcome_at"  # when the file itself says that the outcome came
+
+
+def imported_query(*, source_zone: str, business_zone: str) -> str:
+    """The select of staging.assignments with `outcome_at` in naive UTC; null where the file tells none.
+
+    A zone in the value counts, else the source's, as for `assigned_at`. A value without a clock time (a date, or
+    midnight) stands for the whole day in the business zone, so that only a later day of assignment is after it.
+    """
+    day = "(cast(try_cast(said as timestamp) as date) + interval 1 day - interval 1 microsecond)"
+    return f"""
+        with told as (
+            select *, trim(json_extract_string(attributes, '$.{OUTCOME_ATTRIBUTE}')) as said from staging.assignments
+        )
+        select
+            user_sk, experiment_id, arm, assigned_at, propensity, strategy_id, channel, dt,
+            case
+                when regexp_matches(said, {literal(ZONE_AFTER_CLOCK)}) then try_cast(said as timestamptz)
+                when cast(try_cast(said as timestamp) as time) = time '00:00:00'
+                    then {day} at time zone {literal(business_zone)}
+                else try_cast(said as timestamp) at time zone {literal(source_zone)}
+            end at time zone 'UTC' as outcome_at
+        from told
+    """
+
+
+def imported_rows(told: pl.DataFrame, *, costs: Mapping[str, float | None]) -> pl.DataFrame:
+    """The rows of `imported_query`, with user_id, as `assignment_rows` takes them.
+
+    `costs`: of one message by channel. An import is taken to have cost one message each.
+    """
+    by_channel = {name.lower(): cost for name, cost in costs.items()}
+    channel = pl.col("channel").str.to_lowercase()
+    return told.with_columns(
+        pl.col("dt").alias("assigned_on"),
+        pl.col("assigned_at", "outcome_at").dt.replace_time_zone("UTC"),
+        pl.lit(IMPORTED).alias("origin"),
+        channel.alias("channel"),
+        channel.replace_strict(by_channel, default=None, return_dtype=pl.Float64).alias("expected_cost"),
+    )

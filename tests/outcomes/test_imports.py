@@ -1,0 +1,62 @@
+"""Imported assignments: when an outcome was, by the zone of the file, and what a channel cost."""
+
+from datetime import UTC, date, datetime
+
+import duckdb
+import polars as pl
+import pytest
+
+from dagster_project.lake.duck import frame
+from dagster_project.outcomes.entries import assignment_rows, find_faults, first_entries
+from dagster_project.outcomes.imports import imported_query, imported_rows
+
+
+def told(outcome: str | None, *, channel: str = "email") -> pl.DataFrame:
+    """One assignment at nine in the morning of New York (13:00 UTC), and when its outcome was."""
+    with duckdb.connect() as con:
+        con.execute("set timezone = 'UTC'; create schema staging")
+        con.execute(
+            "create table staging.assignments as select 1 as user_sk, 'e' as experiment_id, 'treat' as arm, "
+            "timestamp '2024-06-03 13:00:00' as assigned_at, .5 as propensity, 's' as strategy_id, "
+            "$channel as channel, date '2024-06-03' as dt, "
+            "cast(json_object('outcome_at', $outcome) as varchar) as attributes",
+            {"outcome": outcome, "channel": channel},
+        )
+        return frame(con, imported_query(source_zone="America/New_York", business_zone="America/New_York"))
+
+
+@pytest.mark.parametrize(
+    ("outcome", "utc"),
+    [
+        ("2024-06-03 10:30:00", datetime(2024, 6, 3, 14, 30, tzinfo=UTC)),
+        ("2024-06-03T10:30:00.5", datetime(2024, 6, 3, 14, 30, 0, 500_000, tzinfo=UTC)),
+        ("2024-06-03 10:30:00+00", datetime(2024, 6, 3, 10, 30, tzinfo=UTC)),
+        ("2024-06-03T10:30:00Z", datetime(2024, 6, 3, 10, 30, tzinfo=UTC)),
+        ("2024-06-03", datetime(2024, 6, 4, 3, 59, 59, 999_999, tzinfo=UTC)),
+        ("2024-06-03 00:00:00", datetime(2024, 6, 4, 3, 59, 59, 999_999, tzinfo=UTC)),
+        ("soon", None),
+        (None, None),
+    ],
+)
+def test_an_outcome_is_read_in_the_zone_of_its_source(outcome: str | None, utc: datetime | None) -> None:
+    assert told(outcome)["outcome_at"].dt.replace_time_zone("UTC").to_list() == [utc]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "is_late"),
+    [("2024-06-03 10:30:00", False), ("2024-06-03 08:30:00", True), ("2024-06-03", False), ("2024-06-02", True)],
+)
+def test_only_an_outcome_before_the_assignment_breaks_the_experiment(outcome: str, is_late: bool) -> None:
+    rows = assignment_rows(imported_rows(told(outcome).with_columns(pl.lit("u").alias("user_id")), costs={}))
+
+    faults = find_faults(rows, first_entries(rows), as_of=date(2024, 7, 1))["fault"].to_list()
+
+    assert ("assigned after the outcome" in faults) is is_late
+
+
+def test_a_channel_costs_the_same_however_its_name_is_written() -> None:
+    row = imported_rows(told(None, channel="Email"), costs={"email": 0.02, "SMS": 0.1}).row(0, named=True)
+
+    assert (row["channel"], row["expected_cost"]) == ("email", 0.02)
+    assert (row["assigned_on"], row["origin"]) == (date(2024, 6, 3), "imported")
+    assert row["assigned_at"] == datetime(2024, 6, 3, 13, tzinfo=UTC)
