@@ -222,7 +222,7 @@ def draw_night(world: World, *, n_users: int, stream: int, as_of: date = AS_OF) 
     )
     open_on = {name: rng.random(n_users) < share for name, (_, share) in CHANNELS.items()}
     points = _contact_points(open_on)
-    options = _true_options(world, candidates, points, people, as_of=as_of)
+    options = true_options(world, candidates, points, people, as_of=as_of)
     return Night(candidates, points, people, options)
 
 
@@ -290,7 +290,7 @@ def _fits(world: World, columns: Sequence[str]) -> list[pl.Expr]:
     return [content.alias("fit_content"), reason.alias("fit_reason")]
 
 
-def _true_options(
+def true_options(
     world: World, candidates: pl.DataFrame, points: pl.DataFrame, people: pl.DataFrame, *, as_of: date
 ) -> pl.DataFrame:
     """Every option that the product allows, with what it would bring in truth."""

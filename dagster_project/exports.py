@@ -67,6 +67,7 @@ def write_lists(project: Project, as_of: date, *, folder: Path) -> dict[str, dic
         "suppressed": project.read("strategy.suppressed", as_of=as_of),
         "handover": project.read("strategy.handover", as_of=as_of),
         "awaiting_approval": project.read("cohorts.awaiting_approval", as_of=as_of),
+        "recalled": project.read("reach.recalled", as_of=as_of),
     }
     decisions = project.read("cohorts.decisions", as_of=as_of)
     write_cohorts(folder, **lists, form=exports.form)

@@ -179,11 +179,13 @@ def summary(project: Project, as_of: date) -> list[str]:
     night = Night(project, as_of)
     folder, stages = night.folder, night.table("lifecycle.stages")
     waiting = night.table("cohorts.awaiting_approval").height
+    recalled = night.table("reach.recalled").height
     counts = {
         "cohorts.csv": f"{night.table('cohorts.contacts').height:,} users to contact, best first",
         "holdout.csv": f"{night.table('strategy.holdout').height:,} held out as control",
         "suppressed.csv": f"{night.table('strategy.suppressed').height:,} lapsed users not to contact, and why",
         **({"awaiting_approval.csv": f"{waiting:,} contacts that wait for somebody's yes"} if waiting else {}),
+        **({"recalled.csv": f"{recalled:,} contacts of earlier lists not to send any more"} if recalled else {}),
         "decisions.parquet": "the whole decision about each of them; winback explain USER_ID prints one",
         "users.parquet": f"{stages.height:,} users, {int(stages['is_churned'].sum()):,} of them churned",
         "metrics.json": f"model figures; {night.verdict()['winner']} ships",
@@ -279,6 +281,7 @@ def outcome_content(night: Night) -> OutcomeContent:
     """What the pages of experiments show."""
     return OutcomeContent(
         experiments=night.table("outcomes.experiments"),
+        decisions=night.table("outcomes.decisions"),
         balance=night.table("outcomes.balance"),
         readouts=night.table("outcomes.readouts"),
         money=night.table("outcomes.money"),

@@ -34,10 +34,12 @@ from dagster_project.models.shipping import ModelSpec
 from dagster_project.reach.caps import Cap
 from dagster_project.reach.contact_points import GateRules
 from dagster_project.settings import CANONICAL, Settings, load_settings
+from dagster_project.settings.model import USUAL_SALT
 from dagster_project.strategy.catalogue import Catalogue, CatalogueSource, strategy_ids, usable_catalogue
 from dagster_project.strategy.catalogue_files import StrategyFault
 from dagster_project.strategy.content import TemplateFault, closed_content, review_catalogue
 from dagster_project.strategy.hands import Hands, is_waiting
+from dagster_project.strategy.holdout import experiment_of
 from dagster_project.strategy.ledger import ASSIGNMENTS
 from dagster_project.strategy.priors import Beliefs, load_priors
 from dagster_project.strategy.rules import ChannelRules, DecisionRules
@@ -253,7 +255,9 @@ class Project:
 
     def _slots_with_data(self) -> frozenset[str]:
         """The places in templates that some source can fill."""
-        return slots_with_data({table: tuple(one.columns) for table, one in self.settings.sources.tables.items()})
+        mapped = {table: tuple(one.columns) for table, one in self.settings.sources.tables.items()}
+        given = {"compliance": ("postal_address",)} if self.settings.compliance.postal_address else {}
+        return slots_with_data({**mapped, **given})
 
     def hands(self, as_of: date) -> Hands:
         """What people decided of strategies, as it stands on a night."""
@@ -281,8 +285,13 @@ class Project:
     @cached_property
     def content_faults(self) -> tuple[TemplateFault, ...]:
         """The templates that must not be used, and why."""
-        industry = self.settings.compliance.industry
-        return review_catalogue(self.catalogue, laws=self.law_book.every_law(), industry=industry)
+        chosen = self.settings.compliance
+        return review_catalogue(
+            self.catalogue,
+            laws=self.law_book.every_law(),
+            industry=chosen.industry,
+            postal_address=chosen.postal_address,
+        )
 
     def gate_rules(self, as_of: date) -> GateRules:
         """What decides which channels a user may be reached on the day after `as_of`."""
@@ -330,6 +339,7 @@ class Project:
             margin_share=settings.value.margin_share,
             business_timezone=settings.timezone,
             control_share=settings.holdout.control_share,
+            experiment_id=experiment_of(settings.holdout.salt, usual=USUAL_SALT),
             explore_share=settings.holdout.explore_share,
             budget_per_night=settings.budget.per_night,
             max_contacts=settings.budget.max_contacts,

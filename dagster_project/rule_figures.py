@@ -36,6 +36,8 @@ def rule_figures(project: Project, suppressed: pl.DataFrame, as_of: date) -> Rul
         n_unknown_countries=int(countries.is_in(no_country).sum()),
         n_conflicting_consents=int(project.ask(_CONFLICTS, table="staging.consents", as_of=as_of).item()),
         complaint_rates=complaint_rates(project, as_of),
+        n_recalled=project.read("reach.recalled", as_of=as_of).height,
+        n_late_messages=project.read("reach.late_messages", as_of=as_of).height,
     )
 
 

@@ -16,6 +16,7 @@ from dagster_project.defs.reports import shelves
 from dagster_project.exports import exports_of, night_addresses, write_lists
 from dagster_project.lake.warehouse import publish_warehouse
 from dagster_project.project import Project
+from dagster_project.reach.recalls import RECALLED
 from dagster_project.strategy.assignment import HANDOVER
 
 NIGHT = date(2024, 3, 20)
@@ -56,7 +57,7 @@ held,2024-01-01,DORA@secret.org,,S
 """
 EXCLUDED = {
     "holdout": ["user_id", "experiment_id", "arm", "would_be_strategy"],
-    "suppressed": ["user_id", "rule_id", "citation", "until", "explanation"],
+    "suppressed": ["user_id", "rule_id", "citation", "until", "explanation", "ends_with"],
     "handover": list(HANDOVER),
 }
 
@@ -76,6 +77,7 @@ def project(tmp_path: Path) -> Project:
     project.write("cohorts.users", filled(contacts, USERS), as_of=NIGHT)
     project.write("cohorts.awaiting_approval", filled(contacts.clear(), COHORTS), as_of=NIGHT)
     project.write("cohorts.decisions", filled(contacts.clear(), dict(DECISIONS)), as_of=NIGHT)
+    project.write("reach.recalled", RECALLED.to_frame(), as_of=NIGHT)
     for name, columns in EXCLUDED.items():
         users = ["held"] if name == "holdout" else []
         rows = pl.DataFrame({"user_id": users}, schema={"user_id": pl.String})
@@ -136,6 +138,8 @@ def test_a_night_writes_its_lists_twins_dictionary_and_destinations(project: Pro
         "handover.parquet",
         "holdout.csv",
         "holdout.parquet",
+        "recalled.csv",
+        "recalled.parquet",
         "suppressed.csv",
         "suppressed.parquet",
         "users.parquet",

@@ -197,6 +197,8 @@ def _would_change() -> pl.Expr:
         .then(pl.lit("A strategy whose trigger fits the user, on an open channel, with words not used yet."))
         .when(pl.col("expected_profit") <= 0)
         .then(pl.format("An option that earns {} more than the best one.", _money(-pl.col("expected_profit"))))
+        .when(gate == "person.other_account")
+        .then(pl.lit("A night in which no other account of the same person earns more."))
         .otherwise(pl.format("A night in which {} has room.", gate))
     )
 

@@ -10,6 +10,7 @@ from dagster_project.cohorts.export import CsvForm
 from dagster_project.cohorts.tables import AWAITING_CONTACTS, CONTACTS, DECISIONS, USERS
 from dagster_project.lake.sql_model import ColumnDoc
 from dagster_project.lake.table_doc import TableDoc
+from dagster_project.reach.tables import RECALLED
 from dagster_project.strategy.tables import HANDED_OVER, HOLDOUT, SUPPRESSED
 
 DICTIONARY = "data_dictionary.csv"
@@ -21,6 +22,7 @@ _LISTS = {
     "suppressed": SUPPRESSED,
     "handover": HANDED_OVER,
     "awaiting_approval": AWAITING_CONTACTS,
+    "recalled": RECALLED,
 }
 _WHOLE = {"users": USERS, "decisions": DECISIONS}
 _HASHES = {

@@ -23,9 +23,13 @@ Stop = Literal["withdrawal", "complaint", "deletion"]
 
 @dataclass(frozen=True)
 class Law:
-    """One or two packs. All of their rules hold, so of two that differ the stricter one decides."""
+    """One or two packs. All of their rules hold, so of two that differ the stricter one decides.
+
+    `house` are rules that hold beneath any pack: what the house rules say of words.
+    """
 
     packs: tuple[Pack, ...]
+    house: tuple[Rule, ...] = ()
 
     @cached_property
     def key(self) -> str:
@@ -34,8 +38,8 @@ class Law:
 
     @cached_property
     def rules(self) -> tuple[Rule, ...]:
-        """Every rule of every pack."""
-        return tuple(rule for pack in self.packs for rule in pack.rules)
+        """Every rule of every pack, then those of the house."""
+        return (*(rule for pack in self.packs for rule in pack.rules), *self.house)
 
     def of_kind(self, kind: type[Kind], channel: str | None = None) -> tuple[Kind, ...]:
         """The rules of a kind, of a channel if one is named."""

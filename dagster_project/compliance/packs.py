@@ -9,11 +9,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from dagster_project.compliance.law import Law
-from dagster_project.compliance.rules import Pack
+from dagster_project.compliance.rules import ForbiddenWords, Pack, RequiredText
 from dagster_project.compliance.zones import country_code
 from dagster_project.errors import PackError
 
 FOLDER = Path(__file__).parent / "packs"
+HOUSE = "default"  # the pack whose rules on words hold beneath any other
 
 
 def load_packs(folder: Path | None = None) -> Mapping[str, Pack]:
@@ -33,7 +34,8 @@ class LawBook:
     """The packs, which of them the business chose, and which one each country has.
 
     A user is bound by the chosen pack and by that of their country; the stricter of two rules wins. A country that
-    no pack names is bound by the chosen pack alone, as is a user without a country.
+    no pack names is bound by the chosen pack alone, as is a user without a country. What the house rules say of words
+    binds everybody: a law that names no words for a language or an industry does not make every word harmless.
     """
 
     def __init__(self, packs: Mapping[str, Pack], *, chosen: str, countries: Mapping[str, str] | None = None) -> None:
@@ -48,13 +50,16 @@ class LawBook:
         self._packs = packs
         self._by_country = {**named, **overrides}
         self._chosen = chosen
+        about_words = (ForbiddenWords, RequiredText)
+        house = packs[HOUSE].rules if HOUSE in packs else ()
+        self._house = tuple(rule for rule in house if isinstance(rule, about_words))
 
     def law(self, country: str | None) -> Law:
         """The law that binds a user of this country, as the source writes it."""
         code = country_code(country)
         further = self._by_country.get(code) if code else None
         names = [self._chosen] if further in (None, self._chosen) else [self._chosen, str(further)]
-        return Law(packs=tuple(self._packs[name] for name in names))
+        return Law(packs=tuple(self._packs[name] for name in names), house=() if HOUSE in names else self._house)
 
     def laws(self, countries: Iterable[str | None]) -> dict[str | None, Law]:
         """The law of each distinct country, in the order of the countries' names."""

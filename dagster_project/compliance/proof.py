@@ -4,12 +4,14 @@ Slow and plain on purpose: what decides (`reach`, `strategy`) is fast and may be
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from dagster_project.compliance.law import Law
 from dagster_project.compliance.packs import LawBook
 from dagster_project.compliance.rules import BaseRule, Pack, RequiredText
 from dagster_project.compliance.zones import CAUTION_MINUTES, country_code, country_zones
@@ -32,9 +34,9 @@ class ProofFacts:
 
     `consents` None: no such table is mapped. `stops` are users who complained or asked to be deleted, in feedback or
     about a message; `unsubscribed` rows have `channel`, `occurred_at`; `refusals`, of messages that failed, `code` too;
-    `sends` the messages of the last 31 days that
-    caps count (`channel`, `sent_at`), contacts of earlier lists that no message confirms included. `complaint_counts`
-    are (delivered, complained) of the last days by channel and number of days.
+    `sends` the messages of the last 31 days that caps count (`channel`, `sent_at`), contacts of earlier lists that no
+    message confirms included. Stops and sends are those of the person: of every account with the same `person_key`.
+    `complaint_counts` are (delivered, complained) of the last days by channel and number of days.
     """
 
     users: Mapping[str, Row]
@@ -50,8 +52,8 @@ class ProofFacts:
 class ProofRules:
     """By what contacts are judged. `channel_hours` and caps (messages, hours) are those of the settings.
 
-    `wordings` are the texts by strategy and channel (locale, parts); `unequal` the strategies whose offer hangs on a
-    prediction.
+    `wordings` are the texts by strategy and channel (locale, parts); `unequal` the strategies whose offer is not shown
+    to be the same for everybody; `offers` kind and cost of the offer by strategy, of those that have one.
     """
 
     book: LawBook
@@ -63,6 +65,7 @@ class ProofRules:
     caps: Sequence[tuple[int, int]]
     wordings: Mapping[tuple[str, str], Sequence[tuple[str, Mapping[str, str | None]]]]
     unequal: frozenset[str] = frozenset()
+    offers: Mapping[str, tuple[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, order=True)
@@ -81,16 +84,51 @@ def breaches(contacts: Sequence[Row], facts: ProofFacts, *, rules: ProofRules) -
     A row has `user_id`, `channel`, `strategy_id`, `send_at` (ISO 8601 with offset).
     """
     worded: dict[tuple[str, str, str], list[tuple[str, str]]] = {}
-    found = []
+    found = [*_twice(contacts, facts), *_unlike(contacts, facts, rules)]
     for row in contacts:
         user = facts.users.get(row["user_id"], {})
-        packs = rules.book.law(user.get("country")).packs
+        law = rules.book.law(user.get("country"))
+        packs = law.packs
         key = (row["strategy_id"], row["channel"], "+".join(pack.id for pack in packs))
         if key not in worded:
-            worded[key] = [*_wording(row, packs, rules)]
+            worded[key] = [*_wording(row, [law], rules)]
         broken = [*worded[key], *_personal(row, user, packs, facts, rules), *_timed(row, user, packs, facts, rules)]
         found += [Breach(row["user_id"], row["channel"], rule_id, what) for rule_id, what in broken]
     return sorted(set(found))
+
+
+def _twice(contacts: Sequence[Row], facts: ProofFacts) -> list[Breach]:
+    """Persons who are on the list by more than one account."""
+    accounts: dict[str, set[str]] = {}
+    for row in contacts:
+        if person := facts.users.get(row["user_id"], {}).get("person_key"):
+            accounts.setdefault(person, set()).add(row["user_id"])
+    several = {user_id: sorted(ids - {user_id}) for ids in accounts.values() for user_id in ids if len(ids) > 1}
+    return [
+        Breach(row["user_id"], row["channel"], "person.once", f"the person is on the list as {others[0]} too")
+        for row in contacts
+        if (others := several.get(row["user_id"]))
+    ]
+
+
+def _unlike(contacts: Sequence[Row], facts: ProofFacts, rules: ProofRules) -> list[Breach]:
+    """Rows with another offer than most of their stage who have one, where law asks for equal offers."""
+    by_stage: dict[tuple[str, str], list[tuple[tuple[str, float], Row]]] = {}
+    for row in contacts:
+        user = facts.users.get(row["user_id"], {})
+        packs = rules.book.law(user.get("country")).packs
+        if row["strategy_id"] in rules.offers and _of(packs, "equal_offers", row["channel"]):
+            offer = rules.offers[row["strategy_id"]]
+            by_stage.setdefault(("+".join(pack.id for pack in packs), str(user.get("stage"))), []).append((offer, row))
+    found = []
+    for (_, stage), given in by_stage.items():
+        counts = Counter(offer for offer, _ in given)
+        usual = max(sorted(counts), key=lambda offer: counts[offer])
+        said = f"another offer than {usual[0]} of {usual[1]:g}, which others of {stage} get"
+        found += [
+            Breach(row["user_id"], row["channel"], "offers.equal", said) for offer, row in given if offer != usual
+        ]
+    return found
 
 
 def _personal(
@@ -109,7 +147,7 @@ def _personal(
         if user.get("birth_on") and not is_exempt and _age(user["birth_on"], rules.send_on) < rule.min_age:
             yield rule.id, f"is younger than {rule.min_age}"
     if row["strategy_id"] in rules.unequal and _of(packs, "equal_offers", channel):
-        yield "offers.equal", "the offer hangs on a prediction"
+        yield "offers.equal", "nothing shows that the offer hangs on no prediction"
     for rule in _of(packs, "complaint_rate", channel):
         delivered, complained = facts.complaint_counts.get((channel, rule.window_days), (0, 0))
         if delivered >= rule.min_messages and complained / delivered >= rule.max_share:
@@ -191,15 +229,15 @@ def _timed(
             yield rule.id, f"more than {rule.max_messages} in {rule.hours} hours"
 
 
-def _wording(row: Row, packs: Sequence[Pack], rules: ProofRules) -> Iterator[tuple[str, str]]:
+def _wording(row: Row, laws: Sequence[Law], rules: ProofRules) -> Iterator[tuple[str, str]]:
     texts = rules.wordings.get((row["strategy_id"], row["channel"]), ())
     if not texts:
         yield "text", "there are no words for the channel"
     for locale, parts in texts:
-        for rule in _of(packs, "required_text", row["channel"]):
+        for rule in _of(laws, "required_text", row["channel"]):
             if not _holds(rule, parts.get(rule.part) or ""):
                 yield rule.id, f"{locale}: {rule.part} lacks what must be there"
-        for rule in _of(packs, "forbidden_words", row["channel"]):
+        for rule in _of(laws, "forbidden_words", row["channel"]):
             if rule.locale == locale and (not rule.industries or rules.industry in rule.industries):
                 whole = "\n".join(text for text in parts.values() if text)
                 if any(re.search(pattern, whole, re.IGNORECASE) for pattern in rule.patterns):
@@ -211,7 +249,7 @@ def _holds(rule: RequiredText, text: str) -> bool:
     return bool(text) and (text.startswith(slot) if rule.is_first else slot in text)
 
 
-def _of(packs: Sequence[Pack], limits: str, channel: str | None) -> list[Any]:
+def _of(packs: Sequence[Pack] | Sequence[Law], limits: str, channel: str | None) -> list[Any]:
     rules: list[BaseRule] = [rule for pack in packs for rule in pack.rules if rule.limits == limits]
     return [rule for rule in rules if channel is None or not rule.channels or channel in rule.channels]
 

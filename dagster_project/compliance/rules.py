@@ -14,7 +14,7 @@ Country = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
 
 _CLOCK = re.compile(r"([01]?[0-9]|2[0-4]):([0-5][0-9])(:[0-5][0-9])?")
 MINUTES_PER_DAY = 1440
-PARTS = ("subject", "body", "cta", "opt_out", "why_sent", "alternative")
+PARTS = ("subject", "body", "cta", "opt_out", "why_sent", "alternative", "postal_address")
 
 
 def minutes_of(clock: str) -> int:
@@ -126,16 +126,19 @@ class Minors(BaseRule):
 
 
 class EqualOffers(BaseRule):
-    """An offer must not hang on a prediction about the user, unless the strategy states an equal basis."""
+    """An offer must not hang on a prediction about the user: its strategy states an equal basis, and asks for none."""
 
     limits: Literal["equal_offers"]
 
 
 class RequiredText(BaseRule):
-    """A part of every message that must be there, and hold `slot` if one is named (at its start: `is_first`)."""
+    """A part of every message that must be there, and hold `slot` if one is named (at its start: `is_first`).
+
+    `postal_address` is a part that the sender adds: it is there where the settings give one.
+    """
 
     limits: Literal["required_text"]
-    part: Literal["subject", "body", "cta", "opt_out", "why_sent", "alternative"]
+    part: Literal["subject", "body", "cta", "opt_out", "why_sent", "alternative", "postal_address"]
     slot: Name | None = None
     is_first: bool = False
 

@@ -16,7 +16,7 @@ from dagster_project.lifecycle.tables import PARAMETERS, STAGES
 from dagster_project.outcomes.balance import arm_balance
 from dagster_project.outcomes.counting import OUTCOMES, count_outcomes
 from dagster_project.outcomes.decided import DECIDED, decisions_of, with_decided_on
-from dagster_project.outcomes.entries import LEDGER, assignment_rows, find_faults, first_entries
+from dagster_project.outcomes.entries import LEDGER, assignment_rows, find_faults, first_entries, set_aside
 from dagster_project.outcomes.facts import Facts, read_facts
 from dagster_project.outcomes.imports import imported_query, imported_rows
 from dagster_project.outcomes.persons import known_persons, one_per_person
@@ -70,9 +70,10 @@ def read_portion(night: "OutcomeNight", names: Sequence[str]) -> Mapping[str, pl
     entries = with_outcomes(night, one_per_person(first_entries(rows), night.persons))
     found = read_experiments(entries, find_faults(rows, entries, as_of=night.as_of), rules=night.rules)
     broken = found.experiments.filter(pl.col("decision") == BROKEN)["experiment_id"].to_list()
+    told = with_set_aside(found.experiments, set_aside(rows))
     return {
         ENTRIES.table: entries.with_columns((~pl.col("experiment_id").is_in(broken)).alias("is_randomised")),
-        EXPERIMENTS.table: with_decided_on(found.experiments, night.decided_before, as_of=night.as_of),
+        EXPERIMENTS.table: with_decided_on(told, night.decided_before, as_of=night.as_of),
         DECISIONS.table: found.decisions,
         BALANCE.table: arm_balance(entries),
         READOUTS.table: found.readouts,
@@ -80,6 +81,17 @@ def read_portion(night: "OutcomeNight", names: Sequence[str]) -> Mapping[str, pl
         SECOND_LIFE.table: second_lives(entries, broken=broken),
         POWER.table: power_of_night(night, entries),
     }
+
+
+def with_set_aside(experiments: pl.DataFrame, aside: pl.DataFrame) -> pl.DataFrame:
+    """The experiments, whose explanations also count the users who are left out because they moved from arm to arm."""
+    said = " Users set aside, being in two arms: " + pl.col("n_users").cast(pl.String) + "."
+    return (
+        experiments.join(aside.select("experiment_id", said.alias("said")), on="experiment_id", how="left")
+        .with_columns(pl.concat_str("explanation", pl.col("said").fill_null("")).alias("explanation"))
+        .select(experiments.columns)
+        .sort("experiment_id")
+    )
 
 
 @dataclass(frozen=True)
@@ -285,6 +297,7 @@ def experiment_facts(project: Project, as_of: date, made: Mapping[str, pl.DataFr
     """A page per experiment, as the report has it, by the name of the experiment."""
     content = OutcomeContent(
         experiments=made[EXPERIMENTS.table],
+        decisions=made[DECISIONS.table],
         balance=made[BALANCE.table],
         readouts=made[READOUTS.table],
         money=made[MONEY.table],

@@ -20,17 +20,22 @@ PARTITION_TAG = "dagster/partition"  # a check of its own partitions is a previe
 CHECK = "no_row_breaks_a_rule"
 SHOWN = 20
 LIST_LASTS = timedelta(days=3)
+# `exported` are the users of the list by their own account, `persons` by every account of theirs.
 _CONSENTS = """
     select exported.user_id, said.* from staging.consents as said join exported using (user_sk)
 """
 _FEEDBACK = """
-    select distinct exported.user_id from staging.feedback as said join exported using (user_sk)
+    select distinct persons.user_id from staging.feedback as said join persons using (user_sk)
     where said.kind in ('complaint', 'deletion_request')
 """
-_ENDED = """
-    select exported.user_id, told.channel, told.event, max(told.occurred_at) as occurred_at
+_COMPLAINED = """
+    select distinct persons.user_id from staging.message_events as told join persons using (user_sk)
+    where told.event = 'complained'
+"""
+_LEFT = """
+    select exported.user_id, told.channel, max(told.occurred_at) as occurred_at
     from staging.message_events as told join exported using (user_sk)
-    where told.event in ('complained', 'unsubscribed') group by all
+    where told.event = 'unsubscribed' group by all
 """
 _REFUSALS = """
     select exported.user_id, told.channel, told.code, max(told.occurred_at) as occurred_at
@@ -38,15 +43,24 @@ _REFUSALS = """
     where told.event in ('failed', 'bounced') and told.code is not null group by all
 """
 _SENDS = """
-    select exported.user_id, told.channel, min(told.occurred_at) as sent_at, lower(min(told.category)) as category
-    from staging.message_events as told join exported using (user_sk)
-    where told.event in ('sent', 'delivered') group by exported.user_id, told.channel, told.message_id
+    select persons.user_id, told.user_sk, told.channel, min(told.occurred_at) as sent_at,
+        lower(min(told.category)) as category
+    from staging.message_events as told join persons using (user_sk)
+    where told.event in ('sent', 'delivered') group by persons.user_id, told.user_sk, told.channel, told.message_id
 """
 _COUNTS = """
-    select channel, dt, count(distinct message_id) filter (where event = 'delivered') as n_delivered,
-        count(distinct message_id) filter (where event = 'complained') as n_complained
+    with lost as (
+        select distinct channel, user_sk, message_id from staging.message_events where event in ('failed', 'bounced')
+    )
+    select channel, dt,
+        count(distinct (user_sk, message_id)) filter (where event = 'delivered') as n_delivered,
+        count(distinct (user_sk, message_id)) filter (where event = 'complained') as n_complained,
+        count(distinct (user_sk, message_id)) filter (
+            where event = 'sent' and (channel, user_sk, message_id) not in (from lost)
+        ) as n_sent
     from staging.message_events group by channel, dt
 """
+REPORTS_WITHIN = timedelta(days=30)  # a channel without a delivery in these days is taken not to report any
 
 
 def proof_check(doc: TableDoc) -> dg.AssetChecksDefinition:
@@ -77,23 +91,25 @@ def find_breaches(project: Project, contacts: pl.DataFrame, as_of: date) -> list
 
 
 def proof_facts(project: Project, contacts: pl.DataFrame, as_of: date) -> ProofFacts:
-    """The source facts of the users of `contacts`."""
-    users = project.read("marts.users", as_of=as_of).join(contacts.select("user_id"), on="user_id", how="semi")
-    exported = users.select("user_sk", "user_id")
+    """The source facts of the users of `contacts`, and of their other accounts."""
+    stages = project.read("lifecycle.stages", as_of=as_of).select("user_sk", "stage")
+    everybody = project.read("marts.users", as_of=as_of).join(stages, on="user_sk", how="left")
+    users = everybody.join(contacts.select("user_id"), on="user_id", how="semi")
+    exported, persons = users.select("user_sk", "user_id"), _accounts(users, everybody)
 
     def asked(query: str, table: str) -> pl.DataFrame:
-        return _naive(project.ask(query, table=table, as_of=as_of, exported=exported))
+        return _naive(project.ask(query, table=table, as_of=as_of, exported=exported, persons=persons))
 
     mapped = project.settings.sources.tables
-    ended, feedback = asked(_ENDED, "staging.message_events"), asked(_FEEDBACK, "staging.feedback")
-    complained = ended.filter(pl.col("event") == "complained")["user_id"]
+    told, complained = asked(_FEEDBACK, "staging.feedback"), asked(_COMPLAINED, "staging.message_events")
+    sends = _sends(project, asked(_SENDS, "staging.message_events"), persons, everybody, as_of)
     return ProofFacts(
         users={row["user_id"]: row for row in users.to_dicts()},
         consents=_by_user(asked(_CONSENTS, "staging.consents")) if "consents" in mapped else None,
-        stops=frozenset([*feedback["user_id"], *complained]),
-        unsubscribed=_by_user(ended.filter(pl.col("event") == "unsubscribed")),
+        stops=frozenset([*told["user_id"], *complained["user_id"]]),
+        unsubscribed=_by_user(asked(_LEFT, "staging.message_events")),
         refusals=_by_user(asked(_REFUSALS, "staging.message_events")),
-        sends=_by_user(_sends(project, asked(_SENDS, "staging.message_events"), as_of)),
+        sends=_by_user(sends),
         complaint_counts=_complaint_counts(project, as_of),
     )
 
@@ -115,7 +131,7 @@ def proof_rules(project: Project, as_of: date) -> ProofRules:
         caps=((caps.max_touches_per_day, 24), (caps.max_touches_per_week, 168)),
         wordings={
             (one.id, channel): [
-                (locale, template.text(locale).model_dump())
+                (locale, template.text(locale).model_dump() | {"postal_address": settings.compliance.postal_address})
                 for template in one.templates
                 if channel in template.channels
                 for locale in LOCALES
@@ -124,21 +140,32 @@ def proof_rules(project: Project, as_of: date) -> ProofRules:
             for channel in one.channels
         },
         unequal=frozenset(one.id for one in catalogue.sending if one.is_unequal),
+        offers={one.id: (one.offer.kind, one.offer.cost) for one in catalogue.sending if one.has_offer},
     )
 
 
-def _sends(project: Project, messages: pl.DataFrame, as_of: date) -> pl.DataFrame:
-    """Messages that caps count, and listed contacts that no message of the days after confirms."""
+def _accounts(users: pl.DataFrame, everybody: pl.DataFrame) -> pl.DataFrame:
+    """user_id of each of `users` with the user_sk of every account of that person, the own one included."""
+    named = users.filter(pl.col("person_key").fill_null("") != "").select("user_id", "person_key")
+    others = named.join(everybody.select("user_sk", "person_key"), on="person_key", how="inner")
+    return pl.concat([users.select("user_id", "user_sk"), others.select("user_id", "user_sk")]).unique()
+
+
+def _sends(
+    project: Project, messages: pl.DataFrame, persons: pl.DataFrame, everybody: pl.DataFrame, as_of: date
+) -> pl.DataFrame:
+    """Messages that caps count, and listed contacts that no message of the days after confirms, by any account."""
     exempt = [word.lower() for word in project.settings.caps.exempt_categories]
     counted = messages.filter(~pl.col("category").fill_null("").is_in(exempt)).drop("category")
     ledger = _naive(project.ledger_rows(after=as_of - timedelta(days=31), before=as_of))
-    listed = ledger.filter(pl.col("arm") != "control").select("user_id", "channel", "assigned_at")
-    seen = listed.join(counted, on=["user_id", "channel"]).filter(
+    keyed = ledger.filter(pl.col("arm") != "control").join(everybody.select("user_sk", "user_id"), on="user_id")
+    listed = keyed.drop("user_id").join(persons, on="user_sk").select("user_id", "user_sk", "channel", "assigned_at")
+    seen = listed.join(counted, on=["user_id", "user_sk", "channel"]).filter(
         (pl.col("sent_at") >= pl.col("assigned_at")) & (pl.col("sent_at") < pl.col("assigned_at") + LIST_LASTS)
     )
-    unseen = listed.join(seen, on=["user_id", "channel", "assigned_at"], how="anti")
-    planned = unseen.select("user_id", "channel", (pl.col("assigned_at") + timedelta(days=1)).alias("sent_at"))
-    return pl.concat([counted, planned.match_to_schema(counted.schema)])
+    unseen = listed.join(seen, on=["user_id", "user_sk", "channel", "assigned_at"], how="anti")
+    planned = unseen.with_columns((pl.col("assigned_at") + timedelta(days=1)).alias("sent_at"))
+    return pl.concat([counted, planned.select(counted.columns).match_to_schema(counted.schema)])
 
 
 def _complaint_counts(project: Project, as_of: date) -> Mapping[tuple[str, int], tuple[int, int]]:
@@ -147,10 +174,11 @@ def _complaint_counts(project: Project, as_of: date) -> Mapping[tuple[str, int],
     windows = {rule.window_days for law in laws for rule in law.of_kind(ComplaintRate)}
     found = {}
     for channel in project.settings.channels:
+        own = counts.filter((pl.col("channel") == channel) & (pl.col("dt") > as_of - REPORTS_WITHIN))
+        delivered = "n_delivered" if own["n_delivered"].sum() else "n_sent"
         for days in sorted(windows):
-            first = as_of + timedelta(days=1 - days)
-            rows = counts.filter((pl.col("channel") == channel) & (pl.col("dt") >= first))
-            found[channel, days] = (int(rows["n_delivered"].sum()), int(rows["n_complained"].sum()))
+            rows = own.filter(pl.col("dt") > as_of - timedelta(days=days))
+            found[channel, days] = (int(rows[delivered].sum()), int(rows["n_complained"].sum()))
     return found
 
 

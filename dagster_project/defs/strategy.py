@@ -24,16 +24,17 @@ from dagster_project.reasons.tables import REASONS_TABLE
 from dagster_project.reasons.vocabulary import REASONS
 from dagster_project.strategy.assignment import Known, decide
 from dagster_project.strategy.attention import attention
-from dagster_project.strategy.belief_table import belief_table
+from dagster_project.strategy.belief_table import TOLD_HARM, belief_table
 from dagster_project.strategy.evidence import user_evidence
+from dagster_project.strategy.harm import nights_at_pace
 from dagster_project.strategy.hours import day_hours, fit_hours
 from dagster_project.strategy.learning import beliefs_from, with_base_rates
-from dagster_project.strategy.ledger import contacts, may_write
+from dagster_project.strategy.ledger import contacts, first_arms, may_write
 from dagster_project.strategy.occasions import with_occasions
 from dagster_project.strategy.options import SCORES as MODELLED
 from dagster_project.strategy.priors import load_priors
 from dagster_project.strategy.series import Past
-from dagster_project.strategy.stopping import stopped
+from dagster_project.strategy.stopping import NO_STOPS, night_stops, stop_reasons
 from dagster_project.strategy.tables import (
     ASSIGNMENTS,
     AWAITING,
@@ -47,6 +48,7 @@ from dagster_project.strategy.tables import (
     HOLDOUT,
     PRICES,
     SEND_HOURS,
+    STOPS,
     SUPPRESSED,
 )
 from dagster_project.strategy.waiting import ReturnCurves
@@ -64,12 +66,13 @@ def make_decisions(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]:
     lessons = lessons_of(project, as_of)
     beliefs = beliefs_from(load_priors(), lessons, catalogue=project.catalogue, as_of=as_of)
     retried = project.settings.strategies.retried_from
-    stops = stopped(lessons, since=retried)
+    stops = night_stops(earlier_stops(project, as_of), lessons, retried_from=retried, as_of=as_of)
+    hands = replace(project.hands(as_of), stopped=stop_reasons(stops))
     decisions = decide(
         candidates,
         project.read("reach.contact_points", as_of=as_of),
         catalogue=project.catalogue,
-        rules=replace(project.decision_rules(), beliefs=beliefs, hands=replace(project.hands(as_of), stopped=stops)),
+        rules=replace(project.decision_rules(), beliefs=beliefs, hands=hands),
         as_of=as_of,
         past=past_of(project, candidates, as_of),
         known=known_of(project, candidates, as_of),
@@ -85,7 +88,10 @@ def make_decisions(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]:
         PRICES.table: decisions.prices,
         CURVE.table: decisions.curve,
         HANDS.table: decisions.hands,
-        BELIEFS.table: belief_table(beliefs, catalogue=project.catalogue),
+        STOPS.table: stops,
+        BELIEFS.table: belief_table(
+            beliefs, catalogue=project.catalogue, nights=nights_at_pace(lessons, lift=TOLD_HARM)
+        ),
         PROPOSED: decisions.assignments,
     }
 
@@ -95,6 +101,12 @@ def lessons_of(project: Project, as_of: date) -> pl.DataFrame:
     entries = project.read(ENTRIES.table, as_of=as_of)
     rows = learning_rows(entries, entries, horizon_days=horizon_of(project, as_of))
     return with_base_rates(rows)
+
+
+def earlier_stops(project: Project, as_of: date) -> pl.DataFrame:
+    """The stops of the newest night before; none where no night has written them."""
+    nights = [key for key in project.lake.index(STOPS.table) if key < as_of.isoformat()]
+    return project.lake.read(STOPS.table, key=max(nights)) if nights else NO_STOPS
 
 
 def horizon_of(project: Project, as_of: date) -> int:
@@ -121,7 +133,12 @@ def past_of(project: Project, candidates: pl.DataFrame, as_of: date) -> Past:
     answered = pl.max_horizontal("last_on", "last_response_on").alias("answered_on")
     answers = candidates.join(responses, on="user_sk", how="left").select("user_sk", answered)
     ledger = project.ledger_rows(after=date.min, before=as_of)
-    return Past(contacts=contacts(ledger, candidates, catalogue=project.catalogue), answers=answers)
+    rules = replace(project.decision_rules(), hands=project.hands(as_of))
+    return Past(
+        contacts=contacts(ledger, candidates, catalogue=project.catalogue),
+        answers=answers,
+        arms=first_arms(ledger, candidates, rules=rules),
+    )
 
 
 def make_send_hours(project: Project, as_of: date) -> pl.DataFrame:
@@ -199,7 +216,7 @@ def export_facts(exported: pl.DataFrame) -> dict[str, float]:
 def strategy() -> dg.Definitions:
     """Every table of the layer."""
     decisions = frame_assets(
-        [EXPORTED, HOLDOUT, SUPPRESSED, AWAITING, HANDED_OVER, CONSIDERED, GATED, PRICES, CURVE, HANDS, BELIEFS],
+        [EXPORTED, HOLDOUT, SUPPRESSED, AWAITING, HANDED_OVER, CONSIDERED, GATED, PRICES, CURVE, HANDS, STOPS, BELIEFS],
         make_decisions,
         reads=[
             "marts.users",

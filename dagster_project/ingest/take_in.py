@@ -23,7 +23,7 @@ from dagster_project.lake.build import Connect
 from dagster_project.lake.duck import file_list, frame, literal
 from dagster_project.lake.lock import locked
 from dagster_project.lake.store import Lake, Partition, aside_of, fingerprint
-from dagster_project.settings.tables import MESSAGE_EVENTS
+from dagster_project.settings.tables import FEEDBACK_KINDS, MESSAGE_EVENTS
 
 LEDGER = "ledger.json"
 ROW_COUNTS = "ingest.row_counts"
@@ -56,9 +56,13 @@ class Source:
         """Changes exactly when the same file would give other rows."""
         apart = ("table", "columns", "events")
         reading = {key: value for key, value in vars(self.reading).items() if key not in apart}
-        # what only messages have stays out of the other tables' readings, whose files need not be read anew for it
-        events = [MESSAGE_EVENTS, self.reading.events] if self.name == "message_events" else []
-        return fingerprint(READING_VERSION, asdict(self.layout), dict(self.reading.columns), reading, *events)[:16]
+        # what one table alone has stays out of the other tables' readings, whose files need not be read anew for it
+        words: dict[str, list[object]] = {
+            "message_events": [MESSAGE_EVENTS, self.reading.events],
+            "feedback": [dict(FEEDBACK_KINDS)],
+        }
+        own = words.get(self.name, [])
+        return fingerprint(READING_VERSION, asdict(self.layout), dict(self.reading.columns), reading, *own)[:16]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from dagster_project.errors import SourceError
 from dagster_project.ingest.expressions import Tolerant, tolerant
 from dagster_project.ingest.raw import ROW_KEY, ROW_NUMBER, Raw
 from dagster_project.lake.duck import file_list, literal, quoted
-from dagster_project.settings.tables import MESSAGE_EVENTS, CanonicalTable, ColumnType
+from dagster_project.settings.tables import FEEDBACK_KINDS, MESSAGE_EVENTS, CanonicalTable, ColumnType
 
 SQL_TYPES: Mapping[ColumnType, str] = {
     "text": "varchar",
@@ -239,6 +239,23 @@ def said(name: str, text: str, *, noun: str) -> str:
     return f"case when {text} is not null then {quote} end"
 
 
+def strange(name: str, value: str, *, given: str, words: Sequence[str]) -> str:
+    """The reason that a value is none of the words that its column may hold, or null."""
+    known = literal(f" is none of {', '.join(words)}")
+    quote = f"concat({literal(name + ': ')}, chr(34), left(trim({given}, {BLANKS}), 80), chr(34), {known})"
+    return f"case when not list_contains({file_list(words)}, {value}) then {quote} end"
+
+
+def feedback_kind(value: str) -> str:
+    """The kind of a piece of feedback whatever its case, its blanks and hyphens; another word for it becomes ours."""
+    tidy = f"regexp_replace(lower({value}), '[^\\p{{L}}\\p{{N}}]+', '_', 'g')"
+    cases = " ".join(
+        f"when list_contains({file_list(others)}, {tidy}) then {literal(kind)}"
+        for kind, others in FEEDBACK_KINDS.items()
+    )
+    return f"case {cases} else {tidy} end"
+
+
 def hint(column: Mapped, given: str) -> str:
     """What to write for a time that is no time, as the end of a reason."""
     if column.type != "timestamp":
@@ -254,7 +271,9 @@ def typed_value(column: Mapped, *, reading: Reading) -> str:
         if column.given in ("DOUBLE", "FLOAT"):  # 17850.0 is the id 17850, and NaN stands for no id
             whole = f"case when {value} = trunc({value}) then cast(try_cast({value} as bigint) as varchar) end"
             return f"case when isfinite({value}) then coalesce({whole}, cast({value} as varchar)) end"
-        return f"nullif(trim(cast({value} as varchar), {BLANKS}), '')"
+        text = f"nullif(trim(cast({value} as varchar), {BLANKS}), '')"
+        is_kind = reading.table.name == "feedback" and column.name == "kind"
+        return feedback_kind(text) if is_kind else text
     if column.type == "timestamp":
         time = utc_time(value, given=column.given, reading=reading)
         return f"case when isfinite({time}) then {time} end"
@@ -301,10 +320,9 @@ def reasons_of(column: Mapped, reading: Reading) -> list[str]:
                 f"then concat({literal(name + ' ')}, cast({value} as date), ' is beyond {limit}') end"
             )
     if reading.table.name == "message_events" and name == "event":
-        words = ", ".join(MESSAGE_EVENTS)
-        strange = f"not list_contains({file_list(MESSAGE_EVENTS)}, lower({value}))"
-        quote = f"concat({literal('event: ')}, chr(34), left({value}, 80), chr(34), {literal(f' is none of {words}')})"
-        reasons.append(f"case when {strange} then {quote} end")
+        reasons.append(strange(name, f"lower({value})", given=value, words=MESSAGE_EVENTS))
+    if reading.table.name == "feedback" and name == "kind":
+        reasons.append(strange(name, value, given=given, words=tuple(FEEDBACK_KINDS)))
     if reading.table.name == "events" and name == "amount":
         counts = f"list_contains({file_list(reading.core_events)}, event_type)" if reading.core_events else "true"
         reasons.append(

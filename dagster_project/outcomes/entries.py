@@ -12,6 +12,7 @@ from dagster_project.reach.fatigue import exact_sum
 
 LEDGER, IMPORTED = "ledger", "imported"
 KEY = ["experiment_id", "user_id"]
+MOST_MOVED = 0.01  # of an experiment's users; more in two arms, and its arms were not kept. An opinion
 ENTRIES = pl.Schema(
     {
         "experiment_id": pl.String(),
@@ -63,8 +64,10 @@ def first_entries(rows: pl.DataFrame) -> pl.DataFrame:
 
     `rows` come from `assignment_rows`. By intention to treat a user counts where the user began, whatever came later,
     and was or was not sent. `cost_<days>` sums the expected cost of the user's contacts within those days of the
-    entry (a series once, at its first step); null where no cost is noted, nought for the held out.
+    entry (a series once, at its first step); null where no cost is noted, nought for the held out. Users who moved
+    from arm to arm are left out where they are few (see `set_aside`).
     """
+    rows = rows.join(_moved(rows).filter("is_few"), on=KEY, how="anti", maintain_order="left")
     order = [*KEY, "assigned_on", "assigned_at", "arm", "strategy_id", "channel", "step", "template_id"]
     in_order = rows.sort(KEY)
     again = pl.all_horizontal(pl.col(KEY) == pl.col(KEY).shift(1)).fill_null(value=False)
@@ -79,6 +82,12 @@ def first_entries(rows: pl.DataFrame) -> pl.DataFrame:
         ]
     )
     return entered if several.is_empty() else entered.sort(KEY)
+
+
+def set_aside(rows: pl.DataFrame) -> pl.DataFrame:
+    """experiment_id, n_users of those who are left out because they are in two arms, where they are few. Sorted."""
+    few = _moved(rows).filter("is_few")
+    return few.group_by("experiment_id").agg(pl.len().cast(pl.Int64).alias("n_users")).sort("experiment_id")
 
 
 def find_faults(rows: pl.DataFrame, entries: pl.DataFrame, *, as_of: date) -> pl.DataFrame:
@@ -136,7 +145,8 @@ def is_of_words() -> pl.Expr:
 
 
 def _named(frame: pl.DataFrame, fault: str, explanation: pl.Expr) -> pl.DataFrame:
-    return frame.select("experiment_id", pl.lit(fault).alias("fault"), explanation.alias("explanation")).cast(FAULTS)
+    whole = frame.rechunk()  # polars 2.1 panics in `pl.format` where a filter has left the first chunk empty
+    return whole.select("experiment_id", pl.lit(fault).alias("fault"), explanation.alias("explanation")).cast(FAULTS)
 
 
 def _no_control(entries: pl.DataFrame) -> pl.DataFrame:
@@ -179,16 +189,25 @@ def _empty_arms(entries: pl.DataFrame) -> pl.DataFrame:
 
 
 def _two_arms(rows: pl.DataFrame) -> pl.DataFrame:
-    """Users with two arms. In the ledger those whom new shares moved are none: they count where they began."""
+    """Users with two arms, unless they are few. In the ledger those whom new shares moved are none."""
+    counted = _moved(rows).filter(~pl.col("is_few")).group_by("experiment_id").len()
+    return _named(counted, "two arms", pl.format("{} of its users are in two arms.", pl.col("len")))
+
+
+def _moved(rows: pl.DataFrame) -> pl.DataFrame:
+    """experiment_id, user_id of those who are in two arms, and whether they are so few that the others may be read."""
     several = rows.group_by(KEY).agg(pl.col("arm").n_unique().alias("n")).filter(pl.col("n") > 1).select(KEY)
     if several.is_empty():
-        return FAULTS.to_frame()
+        return several.with_columns(pl.lit(value=True).alias("is_few"))
     told = rows.join(several, on=KEY, how="semi").join(
         _shares_in_force(rows), on=["experiment_id", "assigned_on"], how="left"
     )
     within = told.group_by([*KEY, "shares"]).agg(pl.col("arm").n_unique().alias("n")).filter(pl.col("n") > 1)
-    counted = within.select(KEY).unique().group_by("experiment_id").len()
-    return _named(counted, "two arms", pl.format("{} of its users are in two arms.", pl.col("len")))
+    moved = within.select(KEY).unique()
+    users = rows.group_by("experiment_id").agg(pl.col("user_id").n_unique().alias("n_users"))
+    return moved.join(users, on="experiment_id", how="left").select(
+        *KEY, (pl.len().over("experiment_id") <= MOST_MOVED * pl.col("n_users")).alias("is_few")
+    )
 
 
 def _shares_in_force(rows: pl.DataFrame) -> pl.DataFrame:

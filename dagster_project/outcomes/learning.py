@@ -23,32 +23,44 @@ LEARNING = pl.Schema(
         "is_treated": pl.Boolean(),
         "is_return": pl.Boolean(),
         "is_randomised": pl.Boolean(),
+        "is_opted_out": pl.Boolean(),
+        "is_complained": pl.Boolean(),
+        "is_app_removed": pl.Boolean(),
     }
 )
+HARMS = ("opted_out", "complained", "app_removed")  # of the metrics: what may stop a strategy beside lost returns
+_AFTER = ("returned_after", *(f"{name}_after" for name in HARMS))
 
 
 def learning_rows(entries: pl.DataFrame, outcomes: pl.DataFrame, *, horizon_days: int) -> pl.DataFrame:
     """LEARNING, one row per user and experiment whose `horizon_days` (at most 180) are over, sorted by both.
 
-    `entries`: ENTRIES with is_randomised, `outcomes`: experiment_id, user_id, n_days_seen, returned_after; the table
-    `outcomes.entries` is both. Control rows carry the strategy that they would have had, so treated and control of one
-    strategy compare. Explorers are treated with the propensity of their own draw; nobody knows which controls could
-    have drawn the same, so weigh them or leave them out. `p_return` is null where none was noted at assignment.
-    `is_randomised` is false for all of a broken experiment. Experiments on words, and rows without a strategy, tell
-    nothing here and are left out, and so are treated users who were not contacted: their strategy held them out, and
-    they are the control of its own experiment. Who is in both experiments counts once.
+    `entries`: ENTRIES with is_randomised, `outcomes`: experiment_id, user_id, n_days_seen, returned_after and, where it
+    is known, opted_out_after, complained_after and app_removed_after; the table `outcomes.entries` is both. Control
+    rows carry the strategy that they would have had, so treated and control of one strategy compare. Explorers are
+    treated with the propensity of their own draw; nobody knows which controls could have drawn the same, so weigh them
+    or leave them out. `p_return` is null where none was noted at assignment. `is_randomised` is false for all of a
+    broken experiment. Experiments on words, and rows without a strategy, tell nothing here and are left out, and so are
+    treated users who were not contacted: their strategy held them out, and they are the control of its own experiment.
+    Who is in both experiments counts once.
     """
     key = ["experiment_id", "user_id"]
-    seen = outcomes.select(*key, "n_days_seen", "returned_after")
+    told = [name for name in ("n_days_seen", *_AFTER) if name in outcomes.columns]
+    seen = outcomes.select(*key, *told)
     over = pl.col("n_days_seen") >= min(horizon_days, LONGEST)
     return (
-        entries.drop([name for name in ("n_days_seen", "returned_after") if name in entries.columns])
+        entries.drop([name for name in told if name in entries.columns])
         .join(seen, on=key, how="inner", validate="1:1")
         .filter(over & pl.col("strategy_id").is_not_null() & ~is_of_words())
         .filter((pl.col("arm") == CONTROL) | pl.col("is_contacted").fill_null(value=True))
         .with_columns(
             (pl.col("arm") != CONTROL).alias("is_treated"),
-            (pl.col("returned_after") < horizon_days).fill_null(value=False).alias("is_return"),
+            *(
+                (pl.col(f"{name}_after") < horizon_days).fill_null(value=False).alias(f"is_{kind}")
+                if f"{name}_after" in told
+                else pl.lit(None, dtype=pl.Boolean).alias(f"is_{kind}")
+                for name, kind in (("returned", "return"), *((harm, harm) for harm in HARMS))
+            ),
         )
         .select(list(LEARNING))
         .cast(LEARNING)

@@ -1,6 +1,7 @@
-"""Whether chance gave the arms: sample ratios, and whether arms differed before anything was done."""
+"""Whether arms differed before anything was done, and how rows weigh where chances differ within an arm.
 
-from dataclasses import dataclass
+Whether the arms have the sizes that chance gives them is the matter of `ratios`.
+"""
 
 import numpy as np
 import numpy.typing as npt
@@ -12,60 +13,6 @@ Floats = npt.NDArray[np.float64]
 
 BROKEN_BELOW = 0.001  # Fabijan et al. 2019: so small that a sound experiment is called broken once in a thousand
 FEWEST_TO_BALANCE = 30
-
-
-def sample_ratio_p(entries: pl.DataFrame) -> float | None:
-    """P of arm sizes as uneven as those of one experiment's entries, if chance drew them by their propensities.
-
-    None where no propensity is known or only one arm has any. Constant propensities per arm: Pearson's chi-square on
-    the arms' sizes. Propensities that differ within an arm: the numbers that each arm stands for by inverse
-    propensity, 1 ÷ p summed, compared arm by arm with the largest (Holm over the arms). Explorers are left out:
-    their propensity is of arm and strategy together.
-    """
-    # Few propensities stand for a million users.
-    known = (
-        entries.group_by("arm", pl.col("propensity").alias("p"))
-        .agg(pl.len().alias("n"))
-        .filter(pl.col("p").is_not_null() & (pl.col("arm") != EXPLORE))
-        .sort("arm", "p")
-    )
-    arms = [_arm(known.filter(pl.col("arm") == arm)) for arm in known["arm"].unique().sort()]
-    if len(arms) < 2:
-        return None
-    return _pearson(arms) if all(arm.is_constant for arm in arms) else _weighted(arms)
-
-
-@dataclass(frozen=True)
-class _Arm:
-    n: int
-    p: float
-    is_constant: bool
-    stands_for: float
-    variance: float
-
-
-def _arm(shares: pl.DataFrame) -> _Arm:
-    """One arm by its propensities `p` and the users `n` with each."""
-    n, p = shares["n"].to_numpy(), shares["p"].to_numpy()
-    return _Arm(int(n.sum()), float(p[0]), bool(np.ptp(p) < 1e-9), float((n / p).sum()), float((n / p**2).sum()))
-
-
-def _pearson(arms: list[_Arm]) -> float:
-    from scipy.stats import chi2
-
-    n, p = np.array([arm.n for arm in arms]), np.array([arm.p for arm in arms])
-    expected = n.sum() * p / p.sum()
-    return float(chi2.sf(((n - expected) ** 2 / expected).sum(), df=len(n) - 1))
-
-
-def _weighted(arms: list[_Arm]) -> float:
-    from scipy.special import ndtr
-
-    largest = max(range(len(arms)), key=lambda place: arms[place].n)
-    others = [arm for place, arm in enumerate(arms) if place != largest]
-    gaps = np.array([arm.stands_for - arms[largest].stands_for for arm in others])
-    z = gaps / np.sqrt([arm.variance + arms[largest].variance for arm in others])
-    return float(min(1.0, (2 * ndtr(-np.abs(z)) * len(z)).min()))
 
 
 def balance_p(entries: pl.DataFrame, *, baseline: str, weight: Floats | None = None) -> float | None:

@@ -15,7 +15,8 @@ from dagster_project.outcomes.entries import FAULTS
 from dagster_project.outcomes.moments import take_moments
 from dagster_project.outcomes.money import MONEY, MONEY_METRICS, money_of_arm, with_money
 from dagster_project.outcomes.plans import planned_users
-from dagster_project.outcomes.randomisation import BROKEN_BELOW, balance_p, inverse_propensities, sample_ratio_p
+from dagster_project.outcomes.randomisation import BROKEN_BELOW, balance_p, inverse_propensities
+from dagster_project.outcomes.ratios import sample_ratio_p
 from dagster_project.outcomes.verdicts import DECISIONS, EXPERIMENTS, Examined, decision_rows, experiment_row
 from dagster_project.outcomes.vocabulary import (
     ALL,

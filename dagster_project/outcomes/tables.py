@@ -84,6 +84,9 @@ columns:
   faults: why it is broken
   explanation: all of it in plain words, with what its other arms say
   n_unknown (users): of whom nothing but the assignment is known: no event, no profile; they count as not back
+  decided_on (date): night since which the decision stands; the first that read the experiment, if it never changed
+
+`decided_on` is carried on from the newest earlier night. A night of a version that did not keep it counts as the one.
 """,
 )
 
@@ -114,9 +117,6 @@ columns:
   harms: what surely happened more often, in plain words
   decision: works, works at a price, harms, no effect shown, cannot tell yet, too early or broken
   explanation: all of it in plain words
-  decided_on (date): night since which the decision stands; the first that read the experiment, if it never changed
-
-`decided_on` is carried on from the newest earlier night. A night of a version that did not keep it counts as the one.
 """,
 )
 

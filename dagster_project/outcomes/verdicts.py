@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import polars as pl
 
 from dagster_project.outcomes.looks import WAITING
-from dagster_project.outcomes.vocabulary import ALL, BY_NAME, RELAPSED, RETURNED, TREAT
+from dagster_project.outcomes.vocabulary import ALL, BY_NAME, HARMS, RETURNED, TREAT
 
 BETTER, WORSE, OPEN = "better", "worse", "cannot tell"
-WORKS, AT_A_PRICE, HARMS, NOTHING_SHOWN, UNDECIDED, BROKEN, TOO_EARLY = (
+WORKS, AT_A_PRICE, HARMFUL, NOTHING_SHOWN, UNDECIDED, BROKEN, TOO_EARLY = (
     "works",
     "works at a price",
     "harms",
@@ -160,11 +160,8 @@ def leading_arm(counts: Mapping[str, int], baseline: str) -> str | None:
 
 
 def harmed(readouts: pl.DataFrame, decision_days: int) -> list[str]:
-    """The harms that an arm surely did to all who entered, by the horizon of decision, in plain words.
-
-    A relapse is none: only who came back can leave again, so whatever wins users back has more of them.
-    """
-    harms = [name for name, metric in BY_NAME.items() if not metric.is_good and metric is not RELAPSED]
+    """The harms that an arm surely did to all who entered, by the horizon of decision, in plain words."""
+    harms = [metric.name for metric in HARMS]
     found = readouts.filter(
         (pl.col("dimension") == ALL)
         & (pl.col("verdict") == WORSE)
@@ -177,11 +174,11 @@ def harmed(readouts: pl.DataFrame, decision_days: int) -> list[str]:
 def decide(effect: Mapping[str, object] | None, harms: list[str], *, seen_share: float) -> str:
     """The decision by returns and harms; "no effect shown" only once all that were planned are seen."""
     if effect is None:
-        return HARMS if harms else TOO_EARLY
+        return HARMFUL if harms else TOO_EARLY
     if effect["verdict"] == BETTER:
         return AT_A_PRICE if harms else WORKS
     if effect["verdict"] == WORSE or harms:
-        return HARMS
+        return HARMFUL
     if effect["verdict"] == WAITING:
         return TOO_EARLY
     return NOTHING_SHOWN if seen_share >= 1 else UNDECIDED
@@ -218,7 +215,7 @@ def _ending(decision: str, harms: list[str], seen_share: float | None) -> str:
     return {
         WORKS: "It works.",
         AT_A_PRICE: f"It works, but more {' and '.join(harms)}.",
-        HARMS: f"It harms: more {' and '.join(harms)}." if harms else "It harms: fewer came back.",
+        HARMFUL: f"It harms: more {' and '.join(harms)}." if harms else "It harms: fewer came back.",
         NOTHING_SHOWN: "All that were planned have had these days, and no effect is shown.",
         UNDECIDED: f"It cannot be told yet: {entered}.",
         TOO_EARLY: f"It is too early to say: {entered}.",

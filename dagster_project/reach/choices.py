@@ -69,6 +69,11 @@ def stated_choices(consents: pl.DataFrame, *, reading: ChoiceReading) -> pl.Data
     )
 
 
+def words_of_consent(consents: pl.DataFrame, *, reading: ChoiceReading) -> pl.DataFrame:
+    """user_sk, channel, severity, consented_at: every word of yes or no ever given, pauses left out."""
+    return _tidy(consents, reading).filter(~pl.col("is_pause")).select(*_KEY, "severity", "consented_at")
+
+
 _TERMS: dict[str, type[pl.DataType] | pl.DataType] = {
     **dict.fromkeys(("severity", "n_bases", "quiet_start", "quiet_end"), pl.Int32),
     **dict.fromkeys(("basis", "other_basis"), pl.String),

@@ -10,10 +10,11 @@ from datetime import date, datetime
 
 import polars as pl
 
+from dagster_project.compliance.grounds import own_ground
 from dagster_project.compliance.law import Law, birthday
 from dagster_project.compliance.packs import LawBook
 from dagster_project.compliance.rules import Frequency
-from dagster_project.reach.caps import Cap, capped_points, counted_sends, own_limits
+from dagster_project.reach.caps import Cap, capped_points, counted_sends, of_persons, own_limits
 from dagster_project.reach.choices import CHOICES, GRANT, UNCLEAR, WITHDRAWAL, ChoiceReading, stated_choices
 from dagster_project.reach.complaints import shut_channels
 from dagster_project.reach.deliveries import delivery_states
@@ -46,6 +47,7 @@ RULE_ORDER: tuple[str, ...] = tuple(rule_id for rule_id, _ in RULES)
 CAP_RULES: tuple[str, ...] = tuple(rule_id for rule_id in RULE_ORDER if rule_id.startswith("cap."))
 
 _KEY = ["user_sk", "channel"]
+_KNOWN_TEXTS = ("country", "stage", "person_key")
 _SCHEMA = {
     "user_sk": pl.Int64,
     "channel": pl.String,
@@ -105,7 +107,8 @@ def contact_points(users: pl.DataFrame, facts: ContactFacts, *, rules: GateRules
     null where only the user can open it, or where nothing but the facts can. A user × channel without a row is
     unknown and may be used. Where a consents table exists every user has a row for each of the channels. A complaint
     or a request for deletion, in feedback or about a message, stops all of them, for good. Only `users` are looked
-    at (`user_sk`, `user_id`; `country`, `birth_on` and `stage` where known); ids unknown there are left out.
+    at (`user_sk`, `user_id`; `country`, `birth_on`, `stage` and `person_key` where known); ids unknown there are left
+    out. Caps count what reached any account of the person.
 
     The caller sees to it that no fact is dated after `as_of`: a row that breaks it would reach the answer.
     """
@@ -149,11 +152,10 @@ def settings_and_pack_caps(rules: GateRules, laws: Sequence[Law]) -> list[Cap]:
 
 
 def _bound(users: pl.DataFrame, book: LawBook) -> pl.DataFrame:
-    """user_sk, user_id, stage, law, birth_on, adult_on (first day of the age that the law asks; null: not known)."""
-    countries = pl.col("country") if "country" in users.columns else pl.lit(None, dtype=pl.String).alias("country")
-    born = pl.col("birth_on") if "birth_on" in users.columns else pl.lit(None, dtype=pl.Date).alias("birth_on")
-    stage = pl.col("stage") if "stage" in users.columns else pl.lit(None, dtype=pl.String).alias("stage")
-    who = users.select("user_sk", "user_id", countries, born, stage)
+    """Of each user also stage, person_key, law, birth_on, adult_on (first day of the age that the law asks)."""
+    texts = [pl.lit(None, dtype=pl.String).alias(name) for name in _KNOWN_TEXTS if name not in users.columns]
+    dates = [pl.lit(None, dtype=pl.Date).alias("birth_on")] if "birth_on" not in users.columns else []
+    who = users.with_columns(*texts, *dates).select("user_sk", "user_id", *_KNOWN_TEXTS, "birth_on")
     laws = book.laws(who["country"])
     keyed = pl.DataFrame(
         {"country": list(laws), "law": [law.key for law in laws.values()]},
@@ -177,7 +179,7 @@ def _choices(consents: pl.DataFrame | None, who: pl.DataFrame, rules: GateRules)
 
 def _capped(facts: ContactFacts, who: pl.DataFrame, choices: pl.DataFrame, rules: GateRules) -> pl.DataFrame:
     """Caps of settings and packs, and the user's own weekly maximum beside them."""
-    sends = counted_sends(facts.sends, facts.listed, exempt=rules.exempt)
+    sends = of_persons(counted_sends(facts.sends, facts.listed, exempt=rules.exempt), who)
     caps = settings_and_pack_caps(rules, list(rules.book.laws(who["country"]).values()))
     capped = capped_points(sends, who, caps=caps, channels=rules.channels, at=rules.ready_at)
     own = own_limits(sends, choices, at=rules.ready_at).select(
@@ -313,7 +315,10 @@ def _described(ruled: pl.DataFrame) -> pl.DataFrame:
     reach = rule.replace_strict(dict(RULES), default=None, return_dtype=pl.String)
     return ruled.with_columns(
         pl.when(rule.is_null()).then(usable).otherwise(reach).alias("reach"),
-        pl.coalesce([pl.when(rule == rule_id).then(column) for rule_id, column in _CITED.items()]).alias("citation"),
+        pl.coalesce(
+            *(pl.when(rule == rule_id).then(column) for rule_id, column in _CITED.items()),
+            own_ground(rule, channel=pl.col("channel")),
+        ).alias("citation"),
         pl.when(pl.col("severity") == GRANT).then(pl.col("basis")).alias("consent_basis"),
         pl.coalesce([pl.when(rule == rule_id).then(column) for rule_id, column in _ENDS.items()]).alias("until"),
     )

@@ -67,17 +67,65 @@ CONTACT_POINTS = table_doc(
 One row per user and channel of which something is known: whether a message may and can go there.
 
 grain: user_sk, channel
-tests: not_null user_sk, channel, reach; unique user_sk, channel
+tests: not_null user_sk, channel, reach; unique user_sk, channel; (rule_id is null) = (citation is null)
 columns:
   user_sk: the user's key inside the store
   channel: email, push, sms, ...
   reach: ok, stale, dead, revoked, capped, suppressed or unknown
   consent_basis: on what the permission rests
   rule_id: set = the channel must not be used
-  citation: the law or standard behind the rule, of reach.capped the provider's own page; null for our own rules
+  citation: law, standard or provider's page behind the rule, else the user's choice, setting or record; null: no rule
   until (date): first day on which it may be used again; null: until the user or the facts change
   code: the provider's own reason of an endpoint that is dead, revoked or capped
   quiet_start (minutes): after local midnight, from when on the user wants no message
   quiet_end (minutes): after local midnight, until when
+""",
+)
+
+RECALLED = table_doc(
+    "reach.recalled",
+    """
+One row per contact of an earlier list that is not due yet and must not be sent any more: tonight its channel is closed.
+
+grain: user_id, channel, strategy_id, listed_on
+tests:
+  not_null user_id, channel, strategy_id, listed_on, rule_id, citation;
+  unique user_id, channel, strategy_id, listed_on
+columns:
+  user_id: the user's own id
+  channel: email, push, sms, ...
+  strategy_id: what was to be sent
+  listed_on (date): the night whose list holds the contact
+  send_at: when it is due, on the user's clock; null if that night's list is no longer kept
+  rule_id: which rule closes the channel
+  citation: the law or standard behind it, else the user's own choice or the record of ours
+  said_on (date): day on which the user said stop, in the business zone; null where the rule is another
+  honour_by (date): last day that the law leaves to honour it; null where the rule is another
+
+The gate forgets nothing of what it let out: whoever sends later than the night strikes these rows first. Caps take
+nothing back, since they count the contact itself.
+""",
+)
+
+LATE_MESSAGES = table_doc(
+    "reach.late_messages",
+    """
+One row per message of the last 31 days that was sent after the last day that the law leaves to honour a stop.
+
+grain: user_id, channel, message_id
+tests: not_null user_id, channel, message_id, sent_on, stop, citation, said_on, honour_by; sent_on > honour_by;
+  unique user_id, channel, message_id
+columns:
+  user_id: the user's own id
+  channel: email, push, sms, ...
+  message_id: the provider's id of the message
+  sent_on (date): day of sending, in the business zone
+  stop: withdrawal, complaint or deletion
+  citation: where the deadline is written
+  said_on (date): day on which the user said it, in the business zone
+  honour_by (date): last day that the law leaves
+
+Of several packs that bind the user the shortest deadline counts. Messages of exempt categories, such as receipts, are
+left out; whoever sent them, and whether we listed them, is not asked.
 """,
 )

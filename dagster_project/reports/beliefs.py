@@ -90,6 +90,7 @@ def belief_rows(beliefs: pl.DataFrame) -> Table | None:
         Column("lift now", lambda row: f"{row['lift']:+.2f} ± {row['lift_sd']:.2f}", True),
         Column("chance of harm", lambda row: fmt.percent(row["harm_probability"]), True),
         Column("outcomes", lambda row: fmt.count(row["n_outcomes"]), True),
+        Column("nights to stop harm", lambda row: fmt.count(row["nights_to_stop"]), True),
         Column("rests on", lambda row: row["evidence_grade"], False),
     )
     rows = list(told.iter_rows(named=True))

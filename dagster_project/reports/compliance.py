@@ -42,6 +42,8 @@ class RuleFigures:
     n_conflicting_consents: int = 0
     complaint_rates: Sequence[Mapping[str, Any]] = ()
     """channel, n_delivered, n_complained, share, warn_share, max_share."""
+    n_recalled: int = 0
+    n_late_messages: int = 0
 
 
 def kept_back_by_rule(suppressed: pl.DataFrame) -> pl.DataFrame:
@@ -90,6 +92,13 @@ def findings(figures: RuleFigures) -> tuple[str, ...]:
         said.append(f"{fmt.counted(n, 'user')} with a time zone that does not exist; the country's zones stood in.")
     if n := figures.n_unknown_countries:
         said.append(f"{fmt.counted(n, 'user')} with a country that is not known; the chosen pack alone binds them.")
+    if n := figures.n_recalled:
+        said.append(f"{fmt.counted(n, 'contact')} of earlier lists must not be sent any more: recalled.csv.")
+    if n := figures.n_late_messages:
+        said.append(
+            f"{fmt.counted(n, 'message')} of the last 31 days left later than the law allows after a withdrawal,"
+            " complaint or request to be deleted: reach.late_messages."
+        )
     return (
         *said,
         *(_complaints(rate) for rate in figures.complaint_rates if (rate["share"] or 0) >= rate["warn_share"]),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from dagster_project.outcomes.verdicts import BETTER, BROKEN, WORSE
-from dagster_project.outcomes.vocabulary import ALL, BY_NAME, HORIZONS, RETURNED, Metric
+from dagster_project.outcomes.vocabulary import ALL, BY_NAME, HARMS, HORIZONS, RETURNED, Metric
 from dagster_project.reports import experiment_tables as of_arm
 from dagster_project.reports import formatting as fmt
 from dagster_project.reports.palette import words
@@ -22,7 +22,6 @@ from dagster_project.reports.tables import Table
 if TYPE_CHECKING:
     from datetime import date
 
-HARMS = tuple(metric for metric in BY_NAME.values() if not metric.is_good)
 MOST_HARMS_DRAWN = 3
 
 
@@ -31,6 +30,7 @@ class OutcomeContent:
     """The tables of `outcomes` that the section shows, as the lake holds them."""
 
     experiments: pl.DataFrame
+    decisions: pl.DataFrame
     balance: pl.DataFrame
     readouts: pl.DataFrame
     money: pl.DataFrame
@@ -42,6 +42,7 @@ class OutcomeContent:
         mine = pl.col("experiment_id") == experiment_id
         return OutcomeContent(
             experiments=self.experiments.filter(mine),
+            decisions=self.decisions.filter(mine),
             balance=self.balance.filter(mine),
             readouts=self.readouts.filter(mine),
             money=self.money.filter(mine),
@@ -84,6 +85,7 @@ class ExperimentPage:
     tried: str
     chance: str
     arms: tuple[ArmBlock, ...]
+    pairs: Table | None
     life: Table | None
 
     @property
@@ -105,6 +107,7 @@ def experiment_page(outcomes: OutcomeContent, row: Mapping[str, Any], *, currenc
         tried=_tried(row, mine),
         chance=_chance(row),
         arms=tuple(_arm_block(mine, row, arm, currency) for arm in arms_of(mine, row)),
+        pairs=of_arm.pairs_table(mine.decisions.filter(pl.col("baseline") != row["baseline"])),
         life=of_arm.life_table(mine.second_life),
     )
 
@@ -115,26 +118,15 @@ def arms_of(mine: OutcomeContent, row: Mapping[str, Any]) -> list[str]:
     return sorted(found, key=lambda arm: arm != row["arm"])
 
 
-def said_of_arm(row: Mapping[str, Any], arm: str, readouts: pl.DataFrame) -> str:
-    """What to make of one arm, in words: the decision where it rests on this arm, else what the arm itself showed."""
-    if arm == row["arm"] or row["decision"] == BROKEN:
+def said_of_arm(row: Mapping[str, Any], arm: str, decisions: pl.DataFrame) -> str:
+    """What to make of one arm, in words: its own decision; of a broken experiment why it is not read."""
+    if row["decision"] == BROKEN:
         return str(row["explanation"])
-    own = readouts.filter((pl.col("arm") == arm) & (pl.col("dimension") == ALL))
-    primary = own.filter("is_primary")
-    days = fmt.counted(row["decision_days"], "day")
-    if primary.is_empty():
+    own = decisions.filter((pl.col("arm") == arm) & (pl.col("baseline") == row["baseline"]))
+    if own.is_empty():
+        days = fmt.counted(row["decision_days"], "day")
         return f"Nobody of {words(arm)} and {words(row['baseline'])} has had the {days} yet by which it is judged."
-    seen = primary.row(0, named=True)
-    harms = _surely(own.filter(pl.col("horizon_days") <= row["decision_days"]), WORSE)
-    told = (
-        f"Of {fmt.counted(seen['n_treated'], 'user')} assigned to {words(arm)} {fmt.percent(seen['treated_mean'])} "
-        f"{RETURNED.title} within {days}, of {fmt.count(seen['n_control'])} in {words(row['baseline'])} "
-        f"{fmt.percent(seen['control_mean'])}: {of_arm.points(seen['difference'])} points"
-    )
-    between = of_arm.between(seen, "low", "high")
-    looks = "" if between == fmt.MISSING else f" ({between}, sound however often one looks)"
-    more = f" More {' and '.join(metric.title for metric in harms)}." if harms else ""
-    return f"{told}{looks}. Verdict: {seen['verdict']}.{more}"
+    return str(own["explanation"][0])
 
 
 def _arm_block(mine: OutcomeContent, row: Mapping[str, Any], arm: str, currency: str) -> ArmBlock:
@@ -156,7 +148,7 @@ def _arm_block(mine: OutcomeContent, row: Mapping[str, Any], arm: str, currency:
     return ArmBlock(
         arm=arm,
         title=f"{sides.arm} against {sides.baseline}",
-        said=said_of_arm(row, arm, mine.readouts),
+        said=said_of_arm(row, arm, mine.decisions),
         courses=courses_of(overall),
         tables=tuple(table for table in found if table is not None),
         money_note=of_arm.about_parts(horizon) if parts else None,

@@ -184,6 +184,20 @@ def life_table(lives: pl.DataFrame) -> Table | None:
     return table_of("How long those who came back stayed; no effect of contact", columns, shown.rows(named=True))
 
 
+def pairs_table(decisions: pl.DataFrame) -> Table | None:
+    """Templates beside each other: rows of outcomes.decisions whose baseline is another template."""
+    columns = (
+        Column("words", lambda row: words(row["arm"]), False),
+        Column("beside", lambda row: words(row["baseline"]), False),
+        Column("came back", lambda row: fmt.percent(row["treated_mean"])),
+        Column("beside them", lambda row: fmt.percent(row["control_mean"])),
+        Column("points", lambda row: points(row["difference"])),
+        Column("between", lambda row: f"{points(row['low'])} to {points(row['high'])}"),
+        Column("decision", lambda row: row["decision"], False),
+    )
+    return table_of("Words beside words", columns, decisions.sort("arm", "baseline").rows(named=True))
+
+
 def part(row: Row) -> str:
     """A part of the users in words: its dimension and value."""
     return f"{_dimension(row['dimension'])} {words(row['value'])}"

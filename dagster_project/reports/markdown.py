@@ -38,8 +38,7 @@ def _blocks(page: ExperimentPage) -> Iterator[str]:
     yield escaped(page.chance)
     for arm in page.arms:
         yield from _arm(arm, is_judged=arm.said == page.said)
-    if page.life is not None:
-        yield table_markdown(page.life)
+    yield from (table_markdown(table) for table in (page.pairs, page.life) if table is not None)
 
 
 def _arm(arm: ArmBlock, *, is_judged: bool) -> Iterator[str]:

@@ -213,14 +213,13 @@ def effect_lines(course: Course) -> go.Figure:
 
 
 def _said(mine: OutcomeContent, row: dict[str, Any]) -> str:
-    """The decision, then what each arm showed beyond it."""
-    told = [row["explanation"]]
+    """What to make of every arm, and whom it helped and hurt."""
+    told = []
     for arm in arms_of(mine, row) if mine.readouts.height else []:
-        own = said_of_arm(row, arm, mine.readouts)
-        told += [] if own == row["explanation"] else [own]
+        told.append(said_of_arm(row, arm, mine.decisions))
         parts = _parts_said(mine.readouts.filter(pl.col("arm") == arm), row["decision_days"])
         told += [parts] if parts else []
-    return " ".join(told)
+    return " ".join(told or [row["explanation"]])
 
 
 def _parts_said(own: pl.DataFrame, decision_days: int) -> str:

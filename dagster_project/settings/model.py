@@ -25,6 +25,8 @@ from dagster_project.settings.kinds import (
 from dagster_project.settings.sources import Sources
 from dagster_project.settings.strategies import Strategies
 
+USUAL_SALT = "winback"
+
 
 class Paths(Section):
     """Folders that winback writes to. Relative ones start at the folder of the settings file."""
@@ -83,9 +85,9 @@ class Holdout(Section):
         0.05, ge=0, le=0.5, description="Share (0 to 0.5) of lapsed users who get a strategy drawn at random."
     )
     salt: str = Field(
-        "winback",
+        USUAL_SALT,
         min_length=1,
-        description="Text mixed into the hash that picks users; changing it redraws all.",
+        description="Text mixed into the hash that picks users; changing it redraws all, in a new experiment.",
     )
 
     @model_validator(mode="after")
@@ -199,6 +201,14 @@ class Compliance(Section):
     )
     industry: Literal["commerce", "finance", "health", "education", "social"] = Field(
         "commerce", description="Industry whose strategies and words are used, and whose sensitive words none may hold."
+    )
+    postal_address: str | None = Field(
+        None,
+        min_length=1,
+        pattern=r"\S",
+        description="Postal address of the sender, shown in each message; unset: no e-mail to where law asks for one"
+        " (United States).",
+        examples=["Example Ltd, 1 Example Street, Springfield"],
     )
     categories: Strings = Field(
         (

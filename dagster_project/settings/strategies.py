@@ -63,7 +63,7 @@ class Strategies(Section):
     )
     equal_offers: bool = Field(
         False,
-        description="Offers of one kind are equally deep for everybody in a stage, also where no law asks for it.",
+        description="In a stage all who fit an offer get it, equally deep, or nobody does, also where no law asks.",
     )
 
     @property

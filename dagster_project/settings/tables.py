@@ -23,6 +23,25 @@ MESSAGE_EVENTS = (
     "unsubscribed",
     "complained",
 )
+# What a piece of feedback can be, with the other words that sources use for it. Any other word is refused row by row:
+# a request to be deleted that nobody understood would stop nothing.
+FEEDBACK_KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "nps": ("net_promoter_score", "nps_survey"),
+        "csat": ("customer_satisfaction", "satisfaction", "csat_survey", "满意度"),
+        "ticket": ("tickets", "support_ticket", "support_request", "support_case", "case", "工单"),
+        "refund": ("refunds", "refund_request", "refunded", "退款"),
+        "exit_survey": ("cancellation_survey", "churn_survey", "leaving_survey", "exit_interview"),
+        "complaint": ("complaints", "complained", "complaint_form", "spam_complaint", "spam_report", "投诉"),
+        "deletion_request": (
+            *("deletion", "deletion_requests", "delete", "delete_request", "delete_me", "delete_account"),
+            *("account_deletion", "account_deletion_request", "data_deletion", "data_deletion_request"),
+            *("erasure", "erasure_request", "right_to_erasure", "right_to_be_forgotten", "forget_me"),
+            *("gdpr_deletion", "gdpr_delete", "gdpr_erasure", "ccpa_deletion", "ccpa_delete"),
+            *("删除", "删除请求", "删除申请", "注销", "注销账号", "注销账户", "注销申请"),
+        ),
+    }
+)
 UNPIVOTED = ("event", "occurred_at")  # what a wide export of messages has no columns for
 
 ATTRIBUTE_NAME = re.compile(r"[a-z][a-z0-9_]*")

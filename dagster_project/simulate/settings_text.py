@@ -27,6 +27,9 @@ first_as_of = {first_as_of}
 # Renewals, errors and removals of the app are recorded without anybody using anything.
 core_events = ["purchase", "view", "app_open"]
 
+[compliance]
+postal_address = "Simulated Ltd, 1 Example Street, Nowhere"
+
 [value]
 margin_share = 0.3
 

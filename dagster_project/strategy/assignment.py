@@ -13,11 +13,11 @@ from dagster_project.strategy.catalogue import Catalogue
 from dagster_project.strategy.eligibility import cases_of, is_ours
 from dagster_project.strategy.exclusions import compatible_options
 from dagster_project.strategy.hands import allowed_options, hand_report
-from dagster_project.strategy.holdout import CONTROL, EXPLORE, TREAT, assign_arms, hash_draws
+from dagster_project.strategy.holdout import CONTROL, EXPLORE, OF_STRATEGY, TREAT, assign_arms, hash_draws
 from dagster_project.strategy.ledger import assigned, night_rows, propensity
 from dagster_project.strategy.market import market_report, night_limits
 from dagster_project.strategy.options import best_options, price_options
-from dagster_project.strategy.parity import equal_depths
+from dagster_project.strategy.parity import equal_offers
 from dagster_project.strategy.places import (
     EXPORT,
     HOLD,
@@ -28,6 +28,7 @@ from dagster_project.strategy.places import (
     explored,
     with_choice,
     with_few_who_are_here,
+    with_one_account_each,
     with_outcome,
 )
 from dagster_project.strategy.rules import DecisionRules
@@ -180,7 +181,7 @@ def decide(
     """Who is written to the day after `as_of`, with what, and who is not and why.
 
     `candidates` are users joined with their stage and scores (see `eligibility.cases_of` for whom it takes).
-    `past` tells of earlier contacts and answers.
+    `past` tells of earlier contacts and answers, and in which arms users began.
 
     Arms are drawn before anything is allocated. Closed channels, pauses, waits and the profit test come next and are
     the same for every arm; so are the prices of budget and capacity, found with room for those held out, and the
@@ -189,7 +190,13 @@ def decide(
     its `propensity`, like every other, is the chance before the draw of this arm with this strategy.
     """
     cases = cases_of(candidates, contact_points, catalogue=catalogue, rules=rules, as_of=as_of)
-    arms = assign_arms(cases, salt=rules.salt, control_share=rules.control_share, explore_share=rules.explore_share)
+    arms = assign_arms(
+        cases,
+        salt=rules.salt,
+        control_share=rules.control_share,
+        explore_share=rules.explore_share,
+        earlier=past.arms.filter(pl.col("experiment_id") == rules.experiment_id),
+    )
     cases = cases.join(arms.drop("user_id"), on="user_sk", how="left", maintain_order="left")
     cases = cases.with_columns(value_tiers(cases["value_if_returned"]).alias("value_tier"))
     standing = standings(past, catalogue=catalogue, min_days_between=rules.min_days_between)
@@ -197,7 +204,7 @@ def decide(
         cases, catalogue=catalogue, rules=rules, as_of=as_of, attention=known.attention, scores=known.scores
     )
     priced = allowed_options(priced, hands=rules.hands)
-    priced = equal_depths(priced, cases, catalogue=catalogue, rules=rules)
+    priced = equal_offers(priced, cases, catalogue=catalogue, rules=rules)
     apart_since = as_of - timedelta(days=APART_DAYS)
     priced = compatible_options(priced, past.contacts, catalogue=catalogue, since=apart_since)
     options = next_options(priced, standing, past, catalogue=catalogue, draws=_word_draws(cases, rules))
@@ -212,11 +219,14 @@ def decide(
         maintain_order="left",
     )
     is_free = pl.col("cool_until").is_null() & pl.col("wait_until").is_null()
-    passed = with_few_who_are_here(cases.filter((pl.col("expected_profit") > 0) & is_free), rules=rules)
+    may_pass = with_few_who_are_here(cases.filter((pl.col("expected_profit") > 0) & is_free), rules=rules)
+    passed = with_one_account_each(may_pass)
+    others = may_pass.join(passed, on="user_sk", how="anti")["user_sk"]
+    cases = cases.with_columns(pl.col("user_sk").is_in(others.implode()).alias("is_other_account"))
     reachable = passed.filter(pl.col("arm") != CONTROL)["user_sk"]
     market = clear_night(options, passed, drawn=drawn, rules=rules)
     cases = with_choice(cases, market)
-    cases = with_outcome(cases, contenders(cases, market, drawn=drawn, rules=rules), rules)
+    cases = with_outcome(cases, contenders(cases, market, drawn=drawn, rules=rules, earlier=past.arms), rules)
     chosen = _chosen(cases, contact_points, drawn)
     timed = _timed(_with_hours(chosen, known.send_hours), catalogue, rules, as_of)
     cases = _without_moment(cases, timed)
@@ -231,7 +241,9 @@ def decide(
         holdout=_holdout(held_out, rules),
         suppressed=suppressed_rows(suppressed, catalogue=catalogue, as_of=as_of),
         awaiting=awaiting.select(list(EXPORTED)),
-        assignments=night_rows(assigned(exported, held_out, rules=rules), rules=rules, as_of=as_of),
+        assignments=night_rows(
+            assigned(exported, held_out, rules=rules), rules=rules, as_of=as_of, before=past.contacts
+        ),
         handover=_handed_over(lapsed, catalogue=catalogue, may_advertise=ADS in rules.channels),
         considered=_considered(options),
         gated=_gated(lapsed, channels=sorted(rules.channels)),
@@ -299,8 +311,8 @@ def _without_moment(cases: pl.DataFrame, timed: pl.DataFrame) -> pl.DataFrame:
 
 
 def _offer_basis(catalogue: Catalogue, rules: DecisionRules) -> pl.Expr:
-    """What the row says of equal treatment where a law asks for it."""
-    bases = {one.id: one.offer.equal_basis or "everybody of the stage can get the same" for one in catalogue.sending}
+    """What a row with an offer says of equal treatment where a law asks for it."""
+    bases = {one.id: one.offer.equal_basis for one in catalogue.sending if one.has_offer and not one.is_unequal}
     basis = pl.col("strategy_id").replace_strict(bases, default=None, return_dtype=pl.String)
     cited_by_law = {law.key: law.offers_citation for law in rules.book.every_law() if law.needs_equal_offers}
     citation = pl.col("law").replace_strict(cited_by_law, default=None, return_dtype=pl.String)
@@ -310,7 +322,7 @@ def _offer_basis(catalogue: Catalogue, rules: DecisionRules) -> pl.Expr:
 
 def _holdout(held_out: pl.DataFrame, rules: DecisionRules) -> pl.DataFrame:
     is_of_all = pl.col("arm") == CONTROL
-    own = pl.format("strategy.{}", "strategy_id")
+    own = OF_STRATEGY + pl.col("strategy_id")
     return held_out.select(
         "user_id",
         pl.when(is_of_all).then(pl.lit(rules.experiment_id)).otherwise(own).alias("experiment_id"),

@@ -7,6 +7,8 @@ from dagster_project.compliance.content import WordingFault, review_wording
 from dagster_project.compliance.law import Law
 from dagster_project.strategy.catalogue import LOCALES, Catalogue
 
+ADDRESS = "postal_address"
+
 
 @dataclass(frozen=True)
 class TemplateFault:
@@ -23,14 +25,24 @@ class TemplateFault:
     def sentence(self) -> str:
         """What a person who mends the template must know, without the laws it concerns."""
         broken = self.wording
+        if broken.part == ADDRESS:  # one mending for all templates, and not in their words
+            return (
+                f"compliance.postal_address is not set ({broken.rule_id}: {broken.citation});"
+                f" nothing is sent on {self.channel}"
+            )
         return (
             f"{self.strategy_id}: {self.template_id}.{self.locale}.{broken.part} {broken.what}"
             f" ({broken.rule_id}: {broken.citation}); not used on {self.channel}"
         )
 
 
-def review_catalogue(catalogue: Catalogue, *, laws: Iterable[Law], industry: str) -> tuple[TemplateFault, ...]:
-    """Every fault of every template of the sending strategies, in the order of the catalogue."""
+def review_catalogue(
+    catalogue: Catalogue, *, laws: Iterable[Law], industry: str, postal_address: str | None = None
+) -> tuple[TemplateFault, ...]:
+    """Every fault of every template of the sending strategies, in the order of the catalogue.
+
+    `postal_address` is the part that the sender adds to each message, None where there is none to add.
+    """
     every_law = tuple(laws)
     return tuple(
         TemplateFault(strategy.id, template.template_id, channel, locale, law.key, wording)
@@ -41,7 +53,11 @@ def review_catalogue(catalogue: Catalogue, *, laws: Iterable[Law], industry: str
         for locale in LOCALES
         for law in every_law
         for wording in review_wording(
-            template.text(locale).model_dump(), locale=locale, channel=channel, law=law, industry=industry
+            {**template.text(locale).model_dump(), ADDRESS: postal_address},
+            locale=locale,
+            channel=channel,
+            law=law,
+            industry=industry,
         )
     )
 

@@ -60,8 +60,8 @@ def fits(strategy: Strategy, *, as_of: date) -> pl.Expr:
     """True where the strategy's trigger holds at `as_of`. An unknown value fails the bound that asks.
 
     A strategy for churned users fits nobody who is still here, and the other way round. Where law forbids that an
-    offer hangs on a prediction, a strategy that picks by one without an equal basis fits nobody: the user gets what
-    everybody of the stage can get.
+    offer hangs on a prediction, a strategy with an offer that is not shown to hang on none fits nobody: the user gets
+    what everybody of the stage can get.
     """
     trigger = strategy.trigger
     bounds = [

@@ -9,13 +9,34 @@ import polars as pl
 from dagster_project.errors import SettingsError
 
 TREAT, CONTROL, EXPLORE = "treat", "control", "explore"
+OF_ALL = "global_holdout"  # the experiment of all
+OF_STRATEGY = "strategy."  # what the ids of strategies' own experiments begin with
+ARMS = pl.Schema(
+    {
+        "user_sk": pl.Int64(),
+        "user_id": pl.String(),
+        "experiment_id": pl.String(),
+        "arm": pl.String(),
+        "assigned_at": pl.Datetime("us", "UTC"),
+    }
+)
+NO_ARMS = ARMS.to_frame()
 
 
-def assign_arms(users: pl.DataFrame, *, salt: str, control_share: float, explore_share: float) -> pl.DataFrame:
+def experiment_of(salt: str, *, usual: str) -> str:
+    """The id of the experiment of all: another one for each salt but the usual, since each draws everybody anew."""
+    return OF_ALL if salt == usual else f"{OF_ALL}.{sha256(b'experiment' + bytes(1) + salt.encode()).hexdigest()[:8]}"
+
+
+def assign_arms(
+    users: pl.DataFrame, *, salt: str, control_share: float, explore_share: float, earlier: pl.DataFrame = NO_ARMS
+) -> pl.DataFrame:
     """`user_sk`, `user_id`, `arm` and `assignment_draw` (0 to 1), one row per user, sorted by `user_id`.
 
-    The draw depends on the salt and on the person alone: not on the night, the row order or the other
-    users. Accounts that share a `person_key` share an arm. `control` are the draws below `control_share`,
+    `earlier` (ARMS of this experiment, see `ledger.first_arms`): who is in it keeps that arm, though more or other
+    things be known of the person by now; another account of the same person gets the arm of the account that came
+    first. Else the draw decides, which depends on the salt and on the person alone: not on the night, the row order or
+    the other users. Accounts that share a `person_key` share an arm. `control` are the draws below `control_share`,
     `explore` the next `explore_share`, `treat` the rest; so a share that grows moves users one way only.
 
     Raises:
@@ -24,36 +45,53 @@ def assign_arms(users: pl.DataFrame, *, salt: str, control_share: float, explore
     _check_shares(control_share, explore_share)
     who = users.select("user_sk", "user_id", _person(users).alias("who"))
     draw = pl.col("assignment_draw")
+    drawn = (
+        pl.when(draw < control_share)
+        .then(pl.lit(CONTROL))
+        .when(draw < control_share + explore_share)
+        .then(pl.lit(EXPLORE))
+        .otherwise(pl.lit(TREAT))
+    )
     return (
-        who.with_columns(hash_draws(who["who"], salt=salt).alias("assignment_draw"))
-        .with_columns(
-            pl.when(draw < control_share)
-            .then(pl.lit(CONTROL))
-            .when(draw < control_share + explore_share)
-            .then(pl.lit(EXPLORE))
-            .otherwise(pl.lit(TREAT))
-            .alias("arm")
-        )
+        _with_earlier(who.with_columns(hash_draws(who["who"], salt=salt).alias("assignment_draw")), earlier)
+        .with_columns(pl.coalesce("own_earlier", "persons_earlier", drawn).alias("arm"))
         .select("user_sk", "user_id", "arm", "assignment_draw")
         .sort("user_id")
     )
 
 
-def own_controls(users: pl.DataFrame, *, salt: str, shares: Mapping[str, float]) -> pl.Series:
+def own_controls(
+    users: pl.DataFrame, *, salt: str, shares: Mapping[str, float], earlier: pl.DataFrame = NO_ARMS
+) -> pl.Series:
     """Per row control or treat in the experiment of the user's strategy; null where it has none, or is not theirs.
 
-    `users`: user_id, arm (in the experiment of all; only `treat` takes part), strategy_id. `shares`: part held out by
-    strategy id. The draw is another one than that of the experiment of all, and as sticky.
+    `users`: user_sk, user_id, arm (in the experiment of all; only `treat` takes part), strategy_id. `shares`: part held
+    out by strategy id. The draw is another one than that of the experiment of all, and as sticky; `earlier` as in
+    `assign_arms`, of the strategies' experiments.
     """
     share = pl.col("strategy_id").replace_strict(dict(shares), default=None, return_dtype=pl.Float64)
-    numbered = users.select("strategy_id", "arm", _person(users).alias("who"), share.alias("share")).with_row_index()
+    numbered = users.select(
+        "user_sk", "strategy_id", "arm", _person(users).alias("who"), share.alias("share")
+    ).with_row_index()
     drawn = [pl.DataFrame(schema={"index": pl.UInt32, "own_arm": pl.String})]
     for strategy_id in sorted(shares):
         of_strategy = numbered.filter((pl.col("strategy_id") == strategy_id) & (pl.col("arm") == TREAT))
         draws = hash_draws(of_strategy["who"], salt=f"{salt}/strategy.{strategy_id}")
         arm = pl.when(draws < pl.col("share")).then(pl.lit(CONTROL)).otherwise(pl.lit(TREAT))
-        drawn.append(of_strategy.select("index", arm.alias("own_arm")))
+        before = earlier.filter(pl.col("experiment_id") == f"{OF_STRATEGY}{strategy_id}")
+        told = _with_earlier(of_strategy.with_columns(arm.alias("drawn")), before)
+        drawn.append(told.select("index", pl.coalesce("own_earlier", "persons_earlier", "drawn").alias("own_arm")))
     return numbered.join(pl.concat(drawn), on="index", how="left", maintain_order="left")["own_arm"]
+
+
+def _with_earlier(users: pl.DataFrame, earlier: pl.DataFrame) -> pl.DataFrame:
+    """The users (user_sk, who) with `own_earlier` and `persons_earlier`, null where there is none. Order kept."""
+    own = earlier.select("user_sk", pl.col("arm").alias("own_earlier"))
+    known = users.select("user_sk", "who").join(earlier, on="user_sk", how="inner")
+    of_person = known.sort("assigned_at", "user_id").unique("who", keep="first", maintain_order=True)
+    return users.join(own, on="user_sk", how="left", maintain_order="left").join(
+        of_person.select("who", pl.col("arm").alias("persons_earlier")), on="who", how="left", maintain_order="left"
+    )
 
 
 def _person(users: pl.DataFrame) -> pl.Expr:

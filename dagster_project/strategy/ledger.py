@@ -10,11 +10,11 @@ import polars as pl
 
 from dagster_project.outcomes.vocabulary import WORDS
 from dagster_project.strategy.catalogue import Catalogue
-from dagster_project.strategy.holdout import CONTROL, EXPLORE
+from dagster_project.strategy.holdout import ARMS, CONTROL, EXPLORE, OF_STRATEGY, TREAT
 from dagster_project.strategy.rules import DecisionRules
 from dagster_project.strategy.series import CONTACTS, step_words
 
-OF_STRATEGY = "strategy."  # what the ids of strategies' own experiments begin with
+SHARE_STEP = 1e-6  # shares that differ by less are the same, but for rounding
 
 ASSIGNMENTS = pl.Schema(
     {
@@ -51,7 +51,9 @@ def may_write(nights: Sequence[str], *, as_of: date, is_backtest: bool) -> bool:
     return not is_backtest and as_of.isoformat() >= max(nights, default="")
 
 
-def night_rows(assigned: pl.DataFrame, *, rules: DecisionRules, as_of: date) -> pl.DataFrame:
+def night_rows(
+    assigned: pl.DataFrame, *, rules: DecisionRules, as_of: date, before: pl.DataFrame | None = None
+) -> pl.DataFrame:
     """What a night adds to the ledger, as ASSIGNMENTS, sorted by user and experiment.
 
     `assigned`: the contacted and the held out, with `arm` and `propensity` in the experiment of all, `own_arm` and
@@ -59,17 +61,19 @@ def night_rows(assigned: pl.DataFrame, *, rules: DecisionRules, as_of: date) -> 
     which theirs was drawn; below 2: no experiment) and `is_contacted`.
 
     The experiment of all is read by intention to treat: whom a strategy holds out itself is in its arm `treat`, and
-    not contacted. In an experiment of words each template is an arm; the held out are the control.
+    not contacted. In an experiment of words, one per strategy and channel, each template is an arm; the held out are
+    the control. Whom `before` (`series.CONTACTS`, of earlier nights) knows with the strategy takes no part: their words
+    were drawn among fewer, and what they did since hangs on the words that they had.
     """
     of_all = assigned.with_columns(pl.lit(rules.experiment_id).alias("experiment_id"))
     own = assigned.filter(pl.col("own_arm").is_not_null()).with_columns(
-        pl.format(f"{OF_STRATEGY}{{}}", "strategy_id").alias("experiment_id"),
+        (OF_STRATEGY + pl.col("strategy_id")).alias("experiment_id"),
         pl.col("own_arm").alias("arm"),
         pl.col("own_propensity").alias("propensity"),
     )
     assigned_at = datetime.combine(as_of + timedelta(days=1), time(0), tzinfo=UTC)
     return (
-        pl.concat([of_all, own, _of_words(assigned, rules)])
+        pl.concat([of_all, own, _of_words(_first_time(assigned, before), rules)])
         .with_columns(
             pl.lit(assigned_at, dtype=pl.Datetime("us", "UTC")).alias("assigned_at"),
             pl.lit(as_of).alias("as_of"),
@@ -109,6 +113,11 @@ def assigned(exported: pl.DataFrame, held_out: pl.DataFrame, *, rules: DecisionR
     return both.with_columns(own.alias("own_propensity"), *(pl.lit(None).alias(name) for name in known))
 
 
+def _first_time(assigned: pl.DataFrame, before: pl.DataFrame | None) -> pl.DataFrame:
+    """The rows of users who never had the strategy, on any channel."""
+    return assigned if before is None else assigned.join(before, on=["user_sk", "strategy_id"], how="anti")
+
+
 def _of_words(assigned: pl.DataFrame, rules: DecisionRules) -> pl.DataFrame:
     """The rows of the experiments of words. Explorers are left out: their strategy was drawn, not earned."""
     shown = (1 - rules.control_share - rules.explore_share) / pl.col("n_words")
@@ -117,7 +126,7 @@ def _of_words(assigned: pl.DataFrame, rules: DecisionRules) -> pl.DataFrame:
         assigned.filter((pl.col("n_words") > 1) & (pl.col("arm") != "explore"))
         .filter(is_held_out | pl.col("is_contacted"))
         .with_columns(
-            pl.format(f"{WORDS}{{}}", "strategy_id").alias("experiment_id"),
+            (WORDS + pl.col("strategy_id") + "." + pl.col("channel")).alias("experiment_id"),
             pl.when(is_held_out).then(pl.lit("control")).otherwise("template_id").alias("arm"),
             pl.when(is_held_out)
             .then(rules.control_share)
@@ -167,6 +176,38 @@ def contacts(assignments: pl.DataFrame, users: pl.DataFrame, *, catalogue: Catal
         .select(list(CONTACTS))
         .unique()
         .sort(list(CONTACTS))
+    )
+
+
+def first_arms(assignments: pl.DataFrame, users: pl.DataFrame, *, rules: DecisionRules) -> pl.DataFrame:
+    """The arm in which each user began each running experiment with arms of its own, as `holdout.ARMS`, sorted.
+
+    Running are that of all and those of the strategies that hold users out. Rows of nights before the shares last
+    changed do not count: who comes up again is drawn anew, by the new shares. `assignments` are rows of the ledger;
+    `users` gives user_sk and user_id.
+    """
+    chances = [
+        (rules.experiment_id, TREAT, 1 - rules.control_share - rules.explore_share),
+        (rules.experiment_id, CONTROL, rules.control_share),
+        (rules.experiment_id, EXPLORE, None),  # noted with the strategy's own chance
+        *(
+            (f"{OF_STRATEGY}{name}", arm, chance)
+            for name, share in rules.hands.control_shares.items()
+            for arm, chance in ((TREAT, 1 - share), (CONTROL, share))
+        ),
+    ]
+    schema = {"experiment_id": pl.String, "arm": pl.String, "chance": pl.Float64}
+    running = assignments.join(
+        pl.DataFrame(chances, schema=schema, orient="row"), on=["experiment_id", "arm"], how="inner"
+    )
+    differs = ((pl.col("propensity") - pl.col("chance")).abs() > SHARE_STEP).fill_null(value=False)
+    changed_on = pl.col("as_of").filter(differs).max().over("experiment_id")
+    return (
+        running.filter((pl.col("as_of") > changed_on).fill_null(value=True))
+        .sort("user_id", "experiment_id", "assigned_at")
+        .unique(["user_id", "experiment_id"], keep="first", maintain_order=True)
+        .join(users.select("user_sk", "user_id"), on="user_id", how="inner", maintain_order="left")
+        .select(list(ARMS))
     )
 
 

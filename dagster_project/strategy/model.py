@@ -120,8 +120,8 @@ class Dose(Part):
 class Offer(Part):
     """`cost` is money per redemption; `redeem_share` is P(redeem | return), unaided returns included.
 
-    `equal_basis` says by which rule, the same for everybody, the offer is given; needed where law forbids that an
-    offer hangs on a prediction about the user and the trigger asks for one.
+    `equal_basis` says by which rule, the same for everybody, the offer is given: where law asks for equal offers,
+    none is given without it, and none whose trigger asks for a prediction about the user.
     """
 
     kind: Literal["none", "discount", "points", "trial"]
@@ -190,12 +190,20 @@ class Strategy(Part):
         return not self.channels
 
     @property
+    def has_offer(self) -> bool:
+        """True where the message comes with something that costs us."""
+        return self.offer.kind != "none"
+
+    @property
     def is_unequal(self) -> bool:
-        """True where who gets the offer hangs on a prediction about the user, and no equal basis is stated."""
+        """True where nothing says that the offer does not hang on a prediction about the user, or the trigger does.
+
+        A trigger by stage alone is not enough: of the users of a stage the night chooses by expected profit.
+        """
         trigger = self.trigger
         bounds = (trigger.min_value_if_returned, trigger.min_p_return, trigger.max_p_return)
         is_predicted = bool(trigger.reasons) or any(one is not None for one in bounds)
-        return self.offer.kind != "none" and self.offer.equal_basis is None and is_predicted
+        return self.has_offer and (self.offer.equal_basis is None or is_predicted)
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:

@@ -18,6 +18,7 @@ from dagster_project.strategy.rules import DecisionRules
 
 EXPORT, HOLD, WAIT, SUPPRESS = "exported", "holdout", "waiting", "suppressed"
 AWAITS_APPROVAL = "strategy.awaits_approval"
+OTHER_ACCOUNT = "person.other_account"
 
 
 def with_few_who_are_here(passed: pl.DataFrame, *, rules: DecisionRules) -> pl.DataFrame:
@@ -33,6 +34,14 @@ def with_few_who_are_here(passed: pl.DataFrame, *, rules: DecisionRules) -> pl.D
         return passed
     beyond = here.sort("expected_profit", "user_id", descending=[True, False]).slice(most)["user_sk"]
     return passed.filter(~pl.col("user_sk").is_in(beyond.implode()))
+
+
+def with_one_account_each(passed: pl.DataFrame) -> pl.DataFrame:
+    """Those who may have a place, of several accounts of one person only the most profitable; order kept."""
+    person = pl.col("person_key").replace("", None)
+    ranked = passed.sort("expected_profit", "user_id", descending=[True, False])
+    best = ranked.filter(person.is_null() | person.is_first_distinct()).select("user_sk")
+    return passed.join(best, on="user_sk", how="semi", maintain_order="left")
 
 
 def clear_night(options: pl.DataFrame, passed: pl.DataFrame, *, drawn: pl.DataFrame, rules: DecisionRules) -> Market:
@@ -62,12 +71,17 @@ def with_choice(cases: pl.DataFrame, market: Market) -> pl.DataFrame:
     ).select(cases.columns)
 
 
-def contenders(cases: pl.DataFrame, market: Market, *, drawn: pl.DataFrame, rules: DecisionRules) -> pl.DataFrame:
-    """Those in the market, best first, with the channel, strategy and cost to come, and who uses up nothing of it."""
+def contenders(
+    cases: pl.DataFrame, market: Market, *, drawn: pl.DataFrame, rules: DecisionRules, earlier: pl.DataFrame
+) -> pl.DataFrame:
+    """Those in the market, best first, with the channel, strategy and cost to come, and who uses up nothing of it.
+
+    `earlier`: the arms in which users began their strategies' own experiments (`holdout.ARMS`).
+    """
     who = cases.select("user_sk", "arm", "person_key")
     arms = market.chosen.join(who, on="user_sk", how="left", maintain_order="left")
     drawn = drawn.select("user_sk", pl.col("strategy_id", "channel", "expected_cost").name.suffix(".drawn"))
-    own = own_controls(arms, salt=rules.salt, shares=rules.hands.control_shares)
+    own = own_controls(arms, salt=rules.salt, shares=rules.hands.control_shares, earlier=earlier)
     contending = arms.with_columns(own.alias("own_arm")).join(drawn, on="user_sk", how="left", maintain_order="left")
     to_come = [pl.coalesce(f"{name}.drawn", name).alias(name) for name in ("strategy_id", "channel", "expected_cost")]
     return (
@@ -98,7 +112,8 @@ def explored(
 
 def with_outcome(cases: pl.DataFrame, contending: pl.DataFrame, rules: DecisionRules) -> pl.DataFrame:
     """The cases with `outcome` (EXPORT, HOLD, WAIT or SUPPRESS), the `gate` that stopped them, `gate_channel`, and
-    `own_arm`: theirs in the experiment of their strategy, if it has one.
+    `own_arm`: theirs in the experiment of their strategy, if it has one. `is_other_account` of the cases is the gate
+    of those who make way for another account of theirs.
     """
     gated = contending.select(
         "user_sk",
@@ -118,6 +133,7 @@ def with_outcome(cases: pl.DataFrame, contending: pl.DataFrame, rules: DecisionR
         .otherwise(pl.lit(EXPORT))
     )
     waiting = pl.when(pl.col("waits") & pl.col("gate").is_null()).then(pl.lit(AWAITS_APPROVAL))
+    other = pl.when("is_other_account").then(pl.lit(OTHER_ACCOUNT))
     return cases.join(gated, on="user_sk", how="left", maintain_order="left").with_columns(
-        outcome.alias("outcome"), pl.coalesce("gate", waiting).alias("gate")
+        outcome.alias("outcome"), pl.coalesce("gate", waiting, other).alias("gate")
     )

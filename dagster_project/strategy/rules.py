@@ -55,9 +55,9 @@ class DecisionRules:
     `closed_content` names, by strategy and channel, the laws under which its words may not be used.
     `caution` is the quantile of the believed uplift that a contact must pay by. `harm_if_unknown` is the chance that
     one message costs us the way to the user, where the user's own is not known; `reach_worth_share` the part of the
-    profit of a return that is lost with it. `equal_offers_for_all`: offers of one kind are equally deep within a stage
-    for everybody, not only where law asks for it. `early_warning_share` is the part of a night's contacts that may go
-    to users who are still here.
+    profit of a return that is lost with it. `equal_offers_for_all`: within a stage everybody who fits an offer
+    gets it or nobody does, not only where law asks for it. `early_warning_share` is the part of a night's contacts
+    that may go to users who are still here.
     """
 
     salt: str

@@ -1,11 +1,12 @@
 """What earlier contacts say of tonight: the next step of a series, pauses that grow without answers, words used up."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 import polars as pl
 
 from dagster_project.strategy.catalogue import Catalogue
+from dagster_project.strategy.holdout import NO_ARMS
 
 # Opinions, all three: longer pauses first, other words then, silence at last.
 LONGER_AFTER = 2
@@ -42,10 +43,13 @@ STANDING = pl.Schema(
 
 @dataclass(frozen=True, kw_only=True)
 class Past:
-    """Every contact of earlier nights (CONTACTS), and each user's last active day, human open or click (ANSWERS)."""
+    """Every contact of earlier nights (CONTACTS), each user's last active day, human open or click (ANSWERS), and the
+    arms in which users began the experiments that run (`holdout.ARMS`).
+    """
 
     contacts: pl.DataFrame
     answers: pl.DataFrame
+    arms: pl.DataFrame = field(default_factory=NO_ARMS.clone)
 
 
 NO_PAST = Past(contacts=CONTACTS.to_frame(), answers=ANSWERS.to_frame())

@@ -5,6 +5,7 @@ from typing import Any
 
 import polars as pl
 
+from dagster_project.compliance.grounds import ends_with, own_ground
 from dagster_project.strategy.catalogue import Catalogue
 from dagster_project.strategy.holdout import CONTROL
 from dagster_project.strategy.places import AWAITS_APPROVAL
@@ -17,6 +18,7 @@ SUPPRESSED = {
     "citation": pl.String,
     "until": pl.Date,
     "explanation": pl.String,
+    "ends_with": pl.String,
 }
 
 GAP, UNREACHED = "measurement_gap", "unreached"
@@ -24,24 +26,32 @@ REPAIR = "repair_address"
 
 
 def suppressed_rows(cases: pl.DataFrame, *, catalogue: Catalogue, as_of: date) -> pl.DataFrame:
-    """`user_id`, `rule_id`, `citation`, `until`, `explanation`: one row per case, sorted by `user_id`.
+    """`user_id`, `rule_id`, `citation`, `until`, `explanation`, `ends_with`: one row per case, sorted by `user_id`.
 
-    The explanation is in the language of the user's `locale`, if there are words in it, else in English.
+    Where no law is behind a rule, `citation` names the user's own choice, the setting or the record. The
+    explanation is in the language of the user's `locale`, if there are words in it, else in English.
 
     The first of these that holds is named: an outage of ours, a purge that left no way to the user, nothing left to
     say, closed channels, a pause after the last contact, deliberate silence or no fitting strategy
     (`strategy.none_eligible`), a later day that earns more, no profit in any, and last what closes tonight only:
     capacities, caps, budget, and a strategy that waits for approval.
-    `until` null means until the user decides otherwise, or until the facts change.
+    `until` null means that no day is known; `ends_with` then says what ends it.
     """
     rule = _rule([name for name in cases.columns if name.startswith("rule.")])
     ruled = cases.with_columns(rule.alias("rule_id"), served_locale().alias("spoken"))
     return (
         ruled.with_columns(
-            pl.when(_by_block()).then(pl.col("block_citation")).alias("citation"),
+            pl.coalesce(
+                pl.when(_by_block()).then(pl.col("block_citation")),
+                pl.when(pl.col("rule_id") == "strategy.none_eligible").then(
+                    pl.format("Our own judgement: strategy {}", "silenced_by")
+                ),
+                own_ground(pl.col("rule_id"), channel=pl.col("gate_channel"), strategy=pl.col("strategy_id")),
+            ).alias("citation"),
             _until(as_of).alias("until"),
             _explanation(catalogue, ruled["rule_id"].unique().drop_nulls().sort().to_list()).alias("explanation"),
         )
+        .with_columns(ends_with(pl.col("rule_id"), pl.col("until")).alias("ends_with"))
         .select(list(SUPPRESSED))
         .sort("user_id")
     )

@@ -33,7 +33,7 @@ columns:
   template_id: the words
   consent_basis: on what the permission rests
   law: the packs of rules that bind the user
-  offer_basis: why the offer is the same for everybody, where law asks for that; else null
+  offer_basis: why the offer is the same for everybody, where there is one and law asks for that; else null
 """
 
 EXPORTED = table_doc("strategy.exported", EXPORTED_TEXT)
@@ -108,13 +108,16 @@ SUPPRESSED = table_doc(
 One row per churned user who is not contacted for another reason than the holdout.
 
 grain: user_id
-tests: not_null user_id, rule_id, explanation; unique user_id
+tests:
+  not_null user_id, rule_id, citation, explanation, ends_with; unique user_id;
+  ends_with in ('day', 'never', 'user', 'settings', 'facts'); (ends_with = 'day') = (until is not null)
 columns:
   user_id: the user's own id
   rule_id: which rule
-  citation: the law or standard behind it; null for our own rules
-  until (date): first day on which it ends; null if nothing but the user, the settings or the facts can end it
+  citation: the law or standard behind it, else the user's own choice, the setting or the record of ours
+  until (date): first day on which it ends; null where no day is known
   explanation: one sentence
+  ends_with: what ends it: day (see until), never, user (only they can), settings or facts (what we know of the user)
 """,
 )
 
@@ -173,8 +176,26 @@ columns:
   harm_probability (0 to 1): that the contact keeps users away
   n_outcomes (users): that have been read back for it
   evidence_grade: randomised, observational or prior: what the belief rests on
+  nights_to_stop (nights): until a harm of half a log-odds would be stopped with chance .9, the horizon not counted
 
-Old outcomes count less, so a strategy that stops working fades. Strategies learn from each other's outcomes too.
+Old outcomes count less, so a strategy that stops working fades. Strategies learn from each other's outcomes too. The
+nights to stop are those at the pace of late; null where nobody enters an experiment with the strategy.
+""",
+)
+
+STOPS = table_doc(
+    "strategy.stops",
+    """
+One row per strategy that the rule on harm keeps stopped: since which night, and why.
+
+grain: strategy_id
+tests: not_null strategy_id, stopped_on, explanation; unique strategy_id
+columns:
+  strategy_id: which
+  stopped_on (date): the night that found it out
+  explanation: what was seen then
+
+A stop lasts from night to night, whatever later outcomes say, until `strategies.retried_from` names a later night.
 """,
 )
 
@@ -187,7 +208,7 @@ grain: strategy_id, hand
 tests: not_null strategy_id, hand, n_users, effect; unique strategy_id, hand
 columns:
   strategy_id: which
-  hand: switched off, pinned, capped, waits for approval or holds out
+  hand: switched off, sits out, stopped by rule, pinned, capped, waits for approval or holds out
   n_users (users): tonight
   effect: in a sentence
 """,
@@ -253,7 +274,7 @@ grain: user_id, experiment_id
 tests: not_null user_id, experiment_id, arm, assigned_at, as_of; unique user_id, experiment_id
 columns:
   user_id: the user's own id
-  experiment_id: global_holdout, strategy.<id> (its own controls) or words.<id> (templates against each other)
+  experiment_id: global_holdout, strategy.<id> (its own controls) or words.<id>.<channel> (templates against each other)
   arm: treat, control or explore; in an experiment of words the template, or control
   assigned_at (UTC): when
   propensity (0 to 1): chance of that arm with that strategy
@@ -275,6 +296,7 @@ columns:
   fit_reason (-1 to 1): how far the strategy answered the reason
 
 A night is added once and never taken away; running the newest night again replaces that night alone. A backfill
-writes nothing: a backtest treats nobody.
+writes nothing: a backtest treats nobody. A salt other than the usual one draws another experiment, with a code behind
+its name. Words are compared on a user's first contact by the strategy alone.
 """,
 )

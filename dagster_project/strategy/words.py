@@ -21,7 +21,8 @@ Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 @dataclass(frozen=True)
 class Slot:
-    """A place for a value. `data` names table and column that hold it per user; None: the sender has it for everybody.
+    """A place for a value. `data` names table and column that hold it per user, or a key of the settings that holds it
+    for everybody; None: the sender has it for everybody.
 
     `usual` is the number of characters that it takes, in English and in Chinese; those of links are of short ones.
     """
@@ -44,6 +45,7 @@ SLOTS: Mapping[str, Slot] = {
     "member_tier": Slot("the user's tier of membership, as the user knows it", (6, 4), "users.member_tier"),
     "contact_person": Slot("name of the person who writes", (8, 3)),
     "plain_link": Slot("address where the choice is shown that does not rest on the user's traits", (14, 14)),
+    "postal_address": Slot("postal address of the sender", (40, 20), "compliance.postal_address"),
     "ad_label": Slot("广告 or AD where law asks for that mark, else nothing", (2, 2)),
 }
 
@@ -152,7 +154,8 @@ class Template(Part):
 def slots_with_data(columns: Mapping[str, Collection[str]]) -> frozenset[str]:
     """The slots that can be filled: those of the sender, and those whose column is mapped.
 
-    `columns`: by canonical table the columns that the settings map, attributes included.
+    `columns`: by canonical table the columns that the settings map, attributes included; by section the keys that the
+    settings give.
     """
     mapped = {f"{table}.{column}" for table, names in columns.items() for column in names}
     return frozenset(name for name, slot in SLOTS.items() if slot.data is None or slot.data in mapped)

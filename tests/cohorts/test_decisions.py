@@ -120,6 +120,9 @@ def test_each_outcome_says_what_would_change_it() -> None:
     assert "2026-07-01" in record(cool_until=until)["would_change"]
     assert record(wait_until=until)["would_change"] == "The day: from 2026-07-01 on contact is expected to earn more."
     assert record(expected_profit=-0.0312)["would_change"] == "An option that earns 0.0312 more than the best one."
+    assert record(gate="person.other_account")["would_change"] == (
+        "A night in which no other account of the same person earns more."
+    )
     assert record(gate="budget.night")["would_change"] == "A night in which budget.night has room."
     closed = {"n_options": None, "expected_profit": None, "strategy_id": None, "channel": None}
     assert record(**closed, block_rule="cap.week", block_until=until)["would_change"] == (

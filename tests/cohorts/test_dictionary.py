@@ -8,6 +8,7 @@ from dagster_project.cohorts.destinations import Destination
 from dagster_project.cohorts.dictionary import DICTIONARY, data_dictionary
 from dagster_project.cohorts.export import CsvForm, exact_text, write_csv
 from dagster_project.cohorts.ranking import COHORTS, USERS
+from dagster_project.reach.recalls import RECALLED
 from dagster_project.strategy.assignment import HANDOVER
 
 LISTS = {
@@ -16,6 +17,7 @@ LISTS = {
     "suppressed": pl.Schema({"user_id": pl.String, "until": pl.Date}),
     "handover": HANDOVER,
     "awaiting_approval": pl.Schema(COHORTS),
+    "recalled": RECALLED,
 }
 WHOLE = {"users": pl.Schema(USERS), "decisions": DECISIONS}
 GOOGLE = Destination(
@@ -48,6 +50,8 @@ def test_every_column_of_every_file_is_told() -> None:
         "handover.parquet": list(HANDOVER),
         "awaiting_approval.csv": list(COHORTS),
         "awaiting_approval.parquet": list(COHORTS),
+        "recalled.csv": list(RECALLED),
+        "recalled.parquet": list(RECALLED),
         "users.parquet": list(USERS),
         "decisions.parquet": list(DECISIONS),
         "destinations/google.csv": ["Email", "expected_profit"],

@@ -75,6 +75,7 @@ _SETTING = st.fixed_dictionaries(
         "per_week": st.sampled_from([1, 3, 3]),
         "n_complained": st.sampled_from([0, 0, 0, 5]),
         "has_consents": st.sampled_from([True, True, False]),
+        "postal_address": st.sampled_from([None, "1 Example Street", "1 Example Street"]),
     }
 )
 
@@ -172,7 +173,8 @@ def _night(users: list[dict[str, Any]], as_of: date, setting: dict[str, Any]) ->
     channels = {
         name: ChannelRules(cost=0.0, open_hour=setting["hours"][0], close_hour=setting["hours"][1]) for name in CHANNELS
     }
-    faults = review_catalogue(CATALOGUE, laws=book.every_law(), industry="commerce")
+    address = setting["postal_address"]
+    faults = review_catalogue(CATALOGUE, laws=book.every_law(), industry="commerce", postal_address=address)
     rules = DecisionRules(
         salt="s",
         book=book,
@@ -222,7 +224,7 @@ def _night(users: list[dict[str, Any]], as_of: date, setting: dict[str, Any]) ->
         caps=((setting["per_day"], 24), (setting["per_week"], 168)),
         wordings={
             (one.id, channel): [
-                (locale, template.text(locale).model_dump())
+                (locale, template.text(locale).model_dump() | {"postal_address": address})
                 for template in one.templates
                 if channel in template.channels
                 for locale in LOCALES
@@ -231,6 +233,7 @@ def _night(users: list[dict[str, Any]], as_of: date, setting: dict[str, Any]) ->
             for channel in one.channels
         },
         unequal=frozenset(one.id for one in CATALOGUE.sending if one.is_unequal),
+        offers={one.id: (one.offer.kind, one.offer.cost) for one in CATALOGUE.sending if one.has_offer},
     )
     return exported, breaches(exported.to_dicts(), proof, rules=judged_by)
 

@@ -7,7 +7,7 @@ import pytest
 from dagster_project.compliance.content import review_wording
 from dagster_project.compliance.law import birthday
 from dagster_project.compliance.packs import FOLDER, LawBook, load_packs, shipped_law_book
-from dagster_project.compliance.rules import minutes_of
+from dagster_project.compliance.rules import RequiredText, minutes_of
 from dagster_project.compliance.zones import country_code, country_zones, place
 from dagster_project.errors import PackError
 
@@ -41,7 +41,7 @@ def test_of_two_packs_the_stricter_rule_wins() -> None:
     us, china = shipped_law_book("us").law("US"), shipped_law_book("us").law("CN")
     assert (us.needs_consent("email"), china.needs_consent("email")) == (False, True)
     assert "existing_customer" in us.bases("email") and "existing_customer" not in china.bases("email")
-    assert (us.minors and us.minors.min_age, china.minors and china.minors.min_age) == (13, 14)
+    assert (us.minors and us.minors.min_age, china.minors and china.minors.min_age) == (13, 18)
     assert china.consent_citation("email") == (
         "CAN-SPAM Act, 15 U.S.C. 7704(a)(3)-(5); PIPL Art. 13-14; Advertising Law Art. 43; Measures for the "
         "Administration of Internet E-mail Services (2006) Art. 13(2); 通信短信息服务管理规定 (2015) Art. 18"
@@ -136,7 +136,8 @@ def test_words_are_reviewed_in_their_language_and_for_the_industry() -> None:
 
     assert faults("en", "A plain hello.") == []
     assert faults("en", "Simply the BEST.") == [("claims.en", "says 'the BEST'")]
-    assert faults("zh", "最佳选择") == [("claims.zh", "says '最佳'")]
+    # by the law of China and by the house rules, each with its own citation
+    assert faults("zh", "最佳选择") == [("claims.zh", "says '最佳'")] * 2
     assert faults("en", "We heal.") == []
     assert faults("en", "We heal.", "health") == [("sensitive.health.en", "says 'heal'")]
     # the way out is asked for by both packs, each with its own citation
@@ -145,3 +146,46 @@ def test_words_are_reviewed_in_their_language_and_for_the_industry() -> None:
         ("text.opt_out", "lacks {unsubscribe_link}"),
     ]
     assert faults("en", "Hello.", alternative=None) == [("text.alternative", "is missing")]
+
+
+@pytest.mark.parametrize("chosen", ["default", "eu", "us", "cn"])
+@pytest.mark.parametrize(
+    ("locale", "industry", "body", "rule_id"),
+    [
+        ("zh", "commerce", "全网最低价", "sensitive.commerce.zh"),
+        ("zh", "health", "一次根治", "sensitive.health.zh"),
+        ("zh", "finance", "保本稳赚", "sensitive.finance.zh"),
+        ("zh", "education", "考试保过", "sensitive.education.zh"),
+        ("zh", "social", "国家级推荐", "claims.zh"),
+        ("en", "commerce", "Never cheaper.", "sensitive.commerce.en"),
+        ("en", "health", "It heals.", "sensitive.health.en"),
+        ("en", "finance", "You cannot lose.", "sensitive.finance.en"),
+        ("en", "education", "A guaranteed pass.", "sensitive.education.en"),
+        ("en", "social", "Are you lonely?", "sensitive.social.en"),
+        ("en", "commerce", "A 100 % safe choice.", "claims.en"),
+    ],
+)
+def test_the_words_of_the_house_rules_are_forbidden_beneath_every_pack(
+    chosen: str, locale: str, industry: str, body: str, rule_id: str
+) -> None:
+    law = shipped_law_book(chosen).law(None)
+    found = review_wording({"body": body}, locale=locale, channel="push", law=law, industry=industry)
+    assert rule_id in {fault.rule_id for fault in found}
+    assert all(fault.citation for fault in found)
+
+
+def test_beneath_a_pack_only_what_is_said_of_words_is_added() -> None:
+    law = shipped_law_book("us").law("US")
+    assert law.key == "us"
+    assert {rule.limits for rule in law.house} == {"forbidden_words", "required_text"}
+    assert not law.needs_consent("email")
+    assert shipped_law_book("us").law("US").of_kind(RequiredText, "email")[-1].id == "text.reason"
+
+
+def test_the_house_rules_forbid_every_chinese_word_that_the_law_of_china_does() -> None:
+    packs = load_packs()
+    words = {
+        name: {rule.id: rule.patterns for rule in packs[name].rules if getattr(rule, "locale", None) == "zh"}
+        for name in ("default", "cn")
+    }
+    assert words["default"] == words["cn"] != {}

@@ -84,7 +84,8 @@ def test_a_pause_of_later_date_than_the_consent_is_held_until_its_end() -> None:
 def test_no_consent_is_a_breach_only_where_consents_are_kept_and_the_law_asks() -> None:
     assert _broken(consents={}) == ["consent.missing", "consent.missing"]
     assert _broken(consents=None) == []
-    us = replace(RULES, book=shipped_law_book("us"))
+    addressed = {("hello", "email"): [("en", GOOD | {"postal_address": "1 Example Street"})]}
+    us = replace(RULES, book=shipped_law_book("us"), wordings=addressed)
     assert (
         _broken(
             user={"country": "US", "timezone": "America/Chicago"},
@@ -102,6 +103,17 @@ def test_complaint_deletion_and_unsubscribing_end_contact() -> None:
     assert _broken(unsubscribed=left) == ["consent.withdrawn"]
     before = {"a": [{"channel": "email", "occurred_at": datetime(2025, 12, 31)}]}  # noqa: DTZ001
     assert _broken(unsubscribed=before) == []
+
+
+def test_two_accounts_of_one_person_on_one_list_are_a_breach() -> None:
+    def twice(*persons: str | None) -> list[tuple[str, str]]:
+        users = {name: USER | {"user_id": name, "person_key": one} for name, one in zip("ab", persons, strict=True)}
+        known = ProofFacts(users=users, consents={name: [CONSENT] for name in "ab"})
+        found = breaches([ROW, ROW | {"user_id": "b"}], known, rules=RULES)
+        return [(breach.user_id, breach.rule_id) for breach in found]
+
+    assert twice("p", "p") == [("a", "person.once"), ("b", "person.once")]
+    assert twice("p", "q") == twice(None, None) == twice("", "") == []
 
 
 def test_a_stop_told_to_the_provider_stands_until_a_later_grant() -> None:
@@ -177,10 +189,37 @@ def test_words_and_offers_are_judged_by_the_law_of_the_reader() -> None:
     china = {"country": "CN", "timezone": "Asia/Shanghai"}
     noon = {"send_at": "2026-06-02T12:00:00+08:00"}
     assert _broken(rules=worded(opt_out="")) == ["text.opt_out"]
-    assert _broken(rules=worded(body="全网最低")) == []
+    us = {"country": "US", "timezone": "Europe/Berlin"}
+    assert _broken(user=us, rules=worded()) == ["text.postal_address"]
+    assert _broken(user=us, rules=worded(postal_address="1 Example Street")) == []
+    assert _broken(rules=worded(body="全网最低")) == ["sensitive.commerce.zh"]
+    in_us = replace(worded(body="全网最低", postal_address="1 Example Street"), book=shipped_law_book("us"))
+    assert _broken(user=us, rules=in_us) == ["sensitive.commerce.zh"]
     assert _broken(noon, china, rules=worded(body="最佳选择")) == ["claims.zh"]
     assert _broken(noon, china, rules=worded(alternative=None)) == ["text.alternative"]
     assert _broken(noon, china, rules=worded(subject="Hello")) == ["text.label"]
     unequal = replace(RULES, unequal=frozenset({"hello"}))
     assert _broken(noon, china, rules=unequal) == ["offers.equal"]
     assert _broken(rules=unequal) == []
+
+
+def test_two_depths_of_offer_in_one_stage_are_a_breach_where_law_asks_for_equal_offers() -> None:
+    offers = replace(RULES, offers={"deep": ("discount", 20.0), "flat": ("discount", 5.0)})
+    wordings = {(name, "email"): [("zh", GOOD)] for name in ("hello", "deep", "flat")}
+    rules = replace(offers, wordings=wordings)
+
+    def unlike(country: str, zone: str, *rows: tuple[str, str, str]) -> list[tuple[str, str]]:
+        where = {"country": country, "timezone": zone}
+        users = {name: USER | where | {"user_id": name, "stage": stage} for name, _, stage in rows}
+        known = ProofFacts(users=users, consents={name: [CONSENT] for name in users})
+        contacts = [
+            ROW | {"user_id": name, "strategy_id": strategy, "send_at": f"2026-06-02T12:00:00{offset[country]}"}
+            for name, strategy, _ in rows
+        ]
+        return [(one.user_id, one.rule_id) for one in breaches(contacts, known, rules=rules)]
+
+    offset = {"CN": "+08:00", "DE": "+02:00"}
+    mixed = (("a", "flat", "lost"), ("b", "flat", "lost"), ("c", "deep", "lost"), ("d", "deep", "relapsed"))
+    assert unlike("CN", "Asia/Shanghai", *mixed) == [("c", "offers.equal")]
+    assert unlike("DE", "Europe/Berlin", *mixed) == []
+    assert unlike("CN", "Asia/Shanghai", ("a", "hello", "lost"), ("b", "flat", "lost")) == []

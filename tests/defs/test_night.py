@@ -69,7 +69,9 @@ USER_COLUMNS = [
 
 def test_every_file_has_exactly_the_columns_of_the_contract_in_order(past: Company) -> None:
     assert past.csv(NIGHT, "cohorts.csv").columns == COHORT_COLUMNS
-    assert past.csv(NIGHT, "suppressed.csv").columns == ["user_id", "rule_id", "citation", "until", "explanation"]
+    assert past.csv(NIGHT, "suppressed.csv").columns == [
+        *("user_id", "rule_id", "citation", "until", "explanation", "ends_with")
+    ]
     assert past.csv(NIGHT, "holdout.csv").columns == ["user_id", "experiment_id", "arm", "would_be_strategy"]
     assert past.users(NIGHT).columns == USER_COLUMNS
     assert sorted(path.name for path in past.reports(NIGHT).iterdir()) == [
@@ -86,6 +88,8 @@ def test_every_file_has_exactly_the_columns_of_the_contract_in_order(past: Compa
         "holdout.parquet",
         "manifest.json",
         "metrics.json",
+        "recalled.csv",
+        "recalled.parquet",
         "report.html",
         "suppressed.csv",
         "suppressed.parquet",

@@ -67,21 +67,26 @@ def test_a_broken_experiment_of_the_ledger_is_named_and_the_others_are_read(copi
     users = project.read("marts.users", as_of=NIGHT)["user_id"].to_list()
     arms = [(user, "treat" if place % 2 else "control") for place, user in enumerate(users[:200])]
     sound = ledger(arms, experiment_id="global_holdout", on=BEFORE)
-    twice = ledger([*arms, (users[0], "treat")], experiment_id="strategy.whats_new", on=BEFORE)
+    moved = [(users[at], "treat") for at in (0, 2, 4)]
+    twice = ledger([*arms, *moved], experiment_id="strategy.whats_new", on=BEFORE)
+    once = ledger([*arms, *moved[:1]], experiment_id="strategy.price_save", on=BEFORE)
     alone = ledger([(users[1], "treat")], experiment_id="strategy.sunset", on=BEFORE)
-    project.write("strategy.assignments", pl.concat([sound, twice, alone]), as_of=BEFORE)
+    project.write("strategy.assignments", pl.concat([sound, twice, once, alone]), as_of=BEFORE)
 
     made = make_outcomes(project, NIGHT)
 
     experiments = {row["experiment_id"]: row for row in made["outcomes.experiments"].iter_rows(named=True)}
     assert experiments["strategy.whats_new"]["faults"] == "two arms"
+    assert experiments["strategy.price_save"]["n_users"] == 199
+    assert experiments["strategy.price_save"]["explanation"].endswith("Users set aside, being in two arms: 1.")
     assert experiments["strategy.sunset"]["faults"] == "empty arm; no control"
     assert experiments["global_holdout"]["decision"] != "broken"
     assert experiments["global_holdout"]["started_on"] == BEFORE + timedelta(days=1)
-    assert set(made["outcomes.readouts"]["experiment_id"]) == {"global_holdout", "winback_past"}
+    assert set(made["outcomes.readouts"]["experiment_id"]) == {"global_holdout", "strategy.price_save", "winback_past"}
     randomised = made["outcomes.entries"].group_by("experiment_id").agg(pl.col("is_randomised").all())
     assert dict(randomised.iter_rows()) == {
         "global_holdout": True,
+        "strategy.price_save": True,
         "strategy.sunset": False,
         "strategy.whats_new": False,
         "winback_past": True,

@@ -95,7 +95,7 @@ def test_suppressed_users_say_rule_citation_and_end(past: Company) -> None:
     suppressed = past.csv(NIGHT, "suppressed.csv")
     by_law = suppressed.filter(pl.col("rule_id").str.contains(r"^(consent|complaint|deletion|minors)\."))
     assert by_law.height > 0
-    assert by_law.null_count().select("citation", "explanation").row(0) == (0, 0)
+    assert suppressed.null_count().select("rule_id", "citation", "explanation", "ends_with").row(0) == (0, 0, 0, 0)
     told = past.metrics(NIGHT)["compliance"]
     assert isinstance(told, dict)
     assert told["notice"] == "The packs are not legal advice."
@@ -105,3 +105,19 @@ def test_suppressed_users_say_rule_citation_and_end(past: Company) -> None:
         == by_law.filter(pl.col("rule_id").str.starts_with("consent.")).height
     )
     assert "Kept back by rule" in (past.reports(NIGHT) / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_proof_hears_a_stop_said_by_another_account_of_the_person(copied: Company) -> None:
+    project = copied.project
+    points, users = project.read("reach.contact_points", as_of=NIGHT), project.read("marts.users", as_of=NIGHT)
+    stopped = points.filter(pl.col("rule_id") == "deletion.stop")["user_sk"].min()
+    exported = project.read("strategy.exported", as_of=NIGHT).sort("user_id").head(1)
+    same_person = pl.col("user_sk").is_in([stopped, exported["user_sk"].item()])
+    merged = users.with_columns(pl.when(same_person).then(pl.lit("one")).otherwise("person_key").alias("person_key"))
+    assert find_breaches(project, exported, NIGHT) == []
+
+    project.write("marts.users", merged, as_of=NIGHT)
+
+    found = find_breaches(project, exported, NIGHT)
+    assert "stop" in {one.rule_id for one in found}
+    assert {one.user_id for one in found} == {exported["user_id"].item()}

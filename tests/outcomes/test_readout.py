@@ -12,7 +12,8 @@ from dagster_project.outcomes.differences import READOUTS
 from dagster_project.outcomes.entries import FAULTS
 from dagster_project.outcomes.looks import looked_at
 from dagster_project.outcomes.plans import planned_users
-from dagster_project.outcomes.randomisation import balance_p, inverse_propensities, sample_ratio_p
+from dagster_project.outcomes.randomisation import balance_p, inverse_propensities
+from dagster_project.outcomes.ratios import sample_ratio_p
 from dagster_project.outcomes.readout import (
     ReadoutRules,
     Readouts,

@@ -91,3 +91,21 @@ def test_a_broken_experiment_has_no_second_lives() -> None:
 
     assert second_lives(both, broken=["f"])["experiment_id"].unique().to_list() == ["e"]
     assert second_lives(both)["experiment_id"].unique().sort().to_list() == ["e", "f"]
+
+
+def test_harms_within_the_horizon_are_handed_on_and_unknown_where_nothing_tells_of_them() -> None:
+    frame = entries(3, strategy_id="a", opted_out_after=[3, 40, None], complained_after=[None, 0, None])
+    frame = frame.with_columns(pl.lit(value=True).alias("is_randomised"))
+
+    told = learning_rows(frame, frame, horizon_days=28)
+    assert told.select("is_opted_out", "is_complained", "is_app_removed").rows() == [
+        (True, False, False),
+        (False, True, False),
+        (False, False, False),
+    ]
+
+    bare = frame.select("experiment_id", "user_id", "n_days_seen", "returned_after")
+    unknown = learning_rows(
+        frame.drop("opted_out_after", "complained_after", "app_removed_after"), bare, horizon_days=28
+    )
+    assert unknown["is_opted_out"].to_list() == [None, None, None]

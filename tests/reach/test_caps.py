@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dagster_project.reach.caps import SENDS, Cap, capped_points, counted_sends
+from dagster_project.reach.caps import SENDS, Cap, capped_points, counted_sends, of_persons
 
 AT = datetime(2026, 6, 2, 3)  # noqa: DTZ001
 USERS = pl.DataFrame({"user_sk": [1, 2], "law": ["default", "default+cn"]})
@@ -106,3 +106,11 @@ def test_a_cap_of_a_stage_protects_only_users_in_it() -> None:
     users = USERS.with_columns(stage=pl.Series(["lost", "dormant"]))
     made = capped_points(_sends((1, "email", 1), (2, "email", 1)), users, caps=[cap], channels=["email"], at=AT)
     assert made.select("user_sk", "cap_rule").rows() == [(1, "cap.stage")]
+
+
+def test_a_message_to_one_account_of_a_person_counts_at_all_of_them() -> None:
+    persons = pl.DataFrame({"user_sk": [1, 2, 3, 4, 5], "person_key": ["p", "p", "", "", None]})
+    sends = _sends((1, "email", 5), (3, "email", 5))
+    at = AT - timedelta(hours=5)
+    assert of_persons(sends, persons).rows() == [(1, "email", at), (2, "email", at), (3, "email", at)]
+    assert of_persons(_sends(), persons).rows() == []

@@ -169,7 +169,7 @@ def test_a_failure_with_no_sign_of_life_after_it_is_a_dead_channel_with_its_code
     )
     points = contact_points(USERS, None, events)
     assert points.select("user_sk", "channel", "reach", "rule_id", "citation", "code").rows() == [
-        (2, "push", "dead", "reach.dead", None, "UNREGISTERED"),
+        (2, "push", "dead", "reach.dead", "Our own records: reach.endpoints", "UNREGISTERED"),
         (1, "push", "ok", None, None, None),
     ]
 
@@ -310,7 +310,7 @@ def test_the_law_of_the_country_decides_which_basis_counts() -> None:
 
 
 def test_a_minor_is_left_alone_until_the_birthday_unless_a_parent_agreed() -> None:
-    def row(born_on: date, basis: str = "consent", country: str = "CN") -> dict[str, Any]:
+    def row(born_on: date, basis: str = "consent", country: str = "US") -> dict[str, Any]:
         return _one({"basis": basis}, user={"birth_on": [born_on], "country": [country]})
 
     # the house rules ask for sixteen years, the stricter of the two packs
@@ -320,6 +320,16 @@ def test_a_minor_is_left_alone_until_the_birthday_unless_a_parent_agreed() -> No
     assert _why(row(date(2010, 2, 2), "parental_consent")) == (None, None)
     assert _why(row(date(2012, 2, 29))) == ("minors.age", date(2028, 2, 29))
     assert _why(row(date(2011, 3, 1))) == ("minors.age", date(2027, 3, 1))
+
+
+def test_in_china_nobody_under_eighteen_is_written_to_whatever_a_parent_says() -> None:
+    def row(born_on: date, basis: str) -> dict[str, Any]:
+        return _one({"basis": basis}, user={"birth_on": [born_on], "country": ["CN"]})
+
+    told = row(date(2008, 2, 2), "parental_consent")
+    assert _why(told) == ("minors.age", date(2026, 2, 2))
+    assert told["citation"].startswith("Regulations on the Protection of Minors in Cyberspace (State Council Order 766")
+    assert _why(row(date(2008, 2, 1), "consent")) == (None, None)
 
 
 def test_a_users_own_weekly_maximum_counts_on_its_channel_until_the_week_has_passed() -> None:

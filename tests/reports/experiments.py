@@ -31,6 +31,7 @@ def three_experiments() -> OutcomeContent:
     since = pl.col("experiment_id").replace_strict(DECIDED_ON, return_dtype=pl.Date)
     return OutcomeContent(
         experiments=found.experiments.with_columns(since.alias("decided_on")),
+        decisions=found.decisions,
         balance=arm_balance(every),
         readouts=found.readouts,
         money=found.money,

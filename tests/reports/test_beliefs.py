@@ -3,8 +3,8 @@ import polars as pl
 from dagster_project.reports.beliefs import about_beliefs, belief_rows, learner_tables, targeting
 from dagster_project.strategy.belief_table import BELIEFS
 
-PRIOR = ("whats_new", "email", 0.08, 0.08, 0.2, 0.3, 0, "prior")
-LEARNED = ("price_save", "email", 0.2, -0.31, 0.05, 0.99, 4200, "randomised")
+PRIOR = ("whats_new", "email", 0.08, 0.08, 0.2, 0.3, 0, "prior", None)
+LEARNED = ("price_save", "email", 0.2, -0.31, 0.05, 0.99, 4200, "randomised", 23)
 
 
 def _beliefs(*rows: tuple[object, ...]) -> pl.DataFrame:
@@ -24,7 +24,7 @@ def test_what_was_learned_is_shown_and_likely_harm_is_marked() -> None:
     )
     table = belief_rows(told)
     assert table is not None
-    assert table.rows == (("price save", "email", "+0.20", "-0.31 ± 0.05", "99.0%", "4,200", "randomised"),)
+    assert table.rows == (("price save", "email", "+0.20", "-0.31 ± 0.05", "99.0%", "4,200", "23", "randomised"),)
     assert table.marked == frozenset({0})
 
 

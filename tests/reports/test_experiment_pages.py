@@ -80,16 +80,16 @@ def test_every_arm_has_its_block_and_the_one_judged_by_is_first(content: Outcome
     page = page_of(content, "autumn")
 
     assert [arm.title for arm in page.arms] == ["a against control", "b against control"]
-    assert page.arms[0].said == page.said
+    assert page.said == f"{page.arms[0].said} b against control: harms."
     assert "assigned to b " in page.arms[1].said
-    assert page.arms[1].said.endswith("Verdict: worse.")
+    assert page.arms[1].said.endswith("It harms: fewer came back.")
     assert table_named(page, "Gains over time", arm=1).rows[3][-1] == "worse"
 
 
 def test_an_arm_whose_days_are_not_over_says_so(content: OutcomeContent) -> None:
     row = content.experiments.row(by_predicate=pl.col("experiment_id") == "autumn", named=True)
 
-    said = said_of_arm(row, "b", content.readouts.clear())
+    said = said_of_arm(row, "b", content.decisions.clear())
 
     assert said == "Nobody of b and control has had the 28 days yet by which it is judged."
 
@@ -153,7 +153,7 @@ def test_the_markdown_says_all_of_it_arm_by_arm(content: OutcomeContent) -> None
     assert "### a against control" in told
     assert "### b against control" in told
     assert "**Gains over time: came back**\n\n| within | a, users | control, users | of a | of control |" in told
-    assert told.count("Verdict: worse.") == 1
+    assert told.count("It harms: fewer came back.") == 1
     assert len(told.encode()) < 20_000
 
 

@@ -71,7 +71,7 @@ def many(n: int) -> pl.DataFrame:
 
 def told_of(experiments: pl.DataFrame, content: OutcomeContent) -> OutcomeContent:
     """These experiments, of whose effects no table says anything."""
-    frames = (content.balance, content.readouts, content.money, content.second_life, content.power)
+    frames = (content.decisions, content.balance, content.readouts, content.money, content.second_life, content.power)
     return OutcomeContent(experiments, *(frame.clear() for frame in frames))
 
 
@@ -109,7 +109,7 @@ def test_every_arm_has_its_say(content: OutcomeContent) -> None:
 
     assert "assigned to a " in said
     assert "assigned to b " in said
-    assert "Verdict: worse." in said
+    assert said.endswith("It harms: fewer came back.")
 
 
 def test_the_lead_counts_the_decisions(content: OutcomeContent) -> None:
@@ -178,7 +178,15 @@ def test_all_are_on_the_page_of_the_night_folded_with_a_link_and_the_same_each_t
 
 @pytest.mark.parametrize("is_empty", [True, False])
 def test_without_ledger_and_imports_the_page_says_so(content: OutcomeContent, is_empty: bool) -> None:
-    frames = (content.experiments, content.balance, content.readouts, content.money, content.second_life, content.power)
+    frames = (
+        content.experiments,
+        content.decisions,
+        content.balance,
+        content.readouts,
+        content.money,
+        content.second_life,
+        content.power,
+    )
     none = OutcomeContent(*(frame.clear() for frame in frames)) if is_empty else None
 
     assert "There is no experiment to read yet" in page_of(none)

@@ -36,6 +36,28 @@ def test_a_stop_is_the_first_complaint_from_anywhere_and_the_first_request_to_be
     ]
 
 
+def test_a_stop_holds_for_every_account_of_the_person(run: Run) -> None:
+    keys = [{"user_sk": sk, "user_id": f"u{sk}"} for sk in (1, 2, 3, 4, 5)]
+    persons = {1: "p", 2: "p", 3: "q", 4: "", 5: None}
+    users = [
+        {"user_sk": sk, "user_id": f"u{sk}", "person_key": person, "n_active_days": 1} for sk, person in persons.items()
+    ]
+    told = [
+        {"user_sk": 1, "kind": "deletion_request", "occurred_at": _at(6, 6), "dt": date(2024, 6, 6)},
+        {"user_sk": 4, "kind": "complaint", "occurred_at": _at(6, 7), "dt": date(2024, 6, 7)},
+    ]
+    events = [_message("m1", "complained", _at(6, 3), user_sk=2)]
+    given = {"ingest.user_keys": keys, "marts.users": users, "staging.feedback": told, "staging.message_events": events}
+
+    made = run("marts.user_stops", given)
+
+    assert [(sk, said and said.day, asked and asked.day) for sk, said, asked in made.rows()] == [
+        (1, 3, 6),
+        (2, 3, 6),
+        (4, 7, None),
+    ]
+
+
 def test_recent_sends_are_dated_by_their_first_sign_and_older_ones_are_left_out(run: Run) -> None:
     events = [
         _message("m1", "delivered", _at(6, 2, 10)),
@@ -70,3 +92,30 @@ def test_complaints_are_counted_by_channel_and_day_once_a_message(run: Run) -> N
     made = run("marts.channel_complaints", {"staging.message_events": events}, as_of=AS_OF)
 
     assert made.rows() == [("email", date(2024, 6, 2), 2, 1), ("email", date(2024, 6, 3), 0, 1)]
+
+
+def test_one_campaign_number_at_many_users_is_as_many_messages(run: Run) -> None:
+    sent = [_message("campaign 7", "delivered", _at(6, 2), user_sk=sk) for sk in range(1, 1201)]
+    angry = [_message("campaign 7", "complained", _at(6, 3), user_sk=sk) for sk in range(1, 7)]
+
+    made = run("marts.channel_complaints", {"staging.message_events": [*sent, *angry]}, as_of=AS_OF)
+
+    assert made.rows() == [("email", date(2024, 6, 2), 1200, 0), ("email", date(2024, 6, 3), 0, 6)]
+
+
+def test_a_channel_that_reports_no_delivery_counts_what_was_sent_and_did_not_fail(run: Run) -> None:
+    events = [
+        *(_message("w1", "sent", _at(6, 2), channel="wechat", user_sk=sk) for sk in (1, 2, 3)),
+        _message("w1", "failed", _at(6, 3), channel="wechat", user_sk=2),
+        _message("w1", "complained", _at(6, 4), channel="wechat", user_sk=3),
+        _message("e1", "sent", _at(6, 2)),
+        _message("e1", "delivered", _at(6, 3)),
+    ]
+
+    made = run("marts.channel_complaints", {"staging.message_events": events}, as_of=AS_OF)
+
+    assert made.rows() == [
+        ("email", date(2024, 6, 3), 1, 0),
+        ("wechat", date(2024, 6, 2), 2, 0),
+        ("wechat", date(2024, 6, 4), 0, 1),
+    ]

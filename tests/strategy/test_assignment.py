@@ -158,7 +158,7 @@ def test_a_pause_lasts_until_the_days_between_are_over(night: Night) -> None:
 
     assert _only_reason(night({}, past=recent(3, 27), min_days_between=7)) == (
         "cap.cool_down",
-        None,
+        "Setting caps.min_days_between",
         date(2026, 6, 3),
         "Written to lately: the next message may go out from 2026-06-03.",
     )
@@ -175,7 +175,7 @@ def test_who_has_had_every_message_that_fits_is_told_so(night: Night) -> None:
 
     assert _only_reason(night({"stage": "lost"}, past=asked)) == (
         "content.all_said",
-        None,
+        "Our own records: strategy.assignments",
         None,
         "Has had every message that fits, or did not answer the strategies that would send another.",
     )
@@ -220,7 +220,7 @@ def test_a_user_with_known_hours_is_written_to_then_and_others_at_the_strategys(
 def test_deliberate_silence_speaks_before_any_message(night: Night) -> None:
     assert _only_reason(night({"p_return": 0.85})) == (
         "strategy.none_eligible",
-        None,
+        "Our own judgement: strategy quiet_period",
         None,
         "Quiet period: a return is likely without any message.",
     )
@@ -230,7 +230,7 @@ def test_what_does_not_pay_is_not_sent(night: Night) -> None:
     dear = {"email": ChannelRules(cost=50.0)}
     assert _only_reason(night({"stage": "lost"}, channels=dear)) == (
         "strategy.none_profitable",
-        None,
+        "Our own judgement: expected profit, setting value.caution",
         None,
         "The best option, Sunset by email, would earn -49.97 after costs: nothing is sent.",
     )
@@ -239,10 +239,11 @@ def test_what_does_not_pay_is_not_sent(night: Night) -> None:
 def test_a_user_without_an_estimate_or_a_fitting_strategy_is_told_apart(night: Night) -> None:
     unpriced = "The chance of a return could not be estimated, so no strategy could be priced."
     unmeant = "No strategy with a configured channel is meant for this stage and silence."
-    assert _only_reason(night({"p_return": None})) == ("strategy.none_eligible", None, None, unpriced)
-    assert _only_reason(night({"stage": "dormant"})) == ("strategy.none_eligible", None, None, unmeant)
+    rule, triggers = "strategy.none_eligible", "Our own judgement: the triggers of the strategies"
+    assert _only_reason(night({"p_return": None})) == (rule, triggers, None, unpriced)
+    assert _only_reason(night({"stage": "dormant"})) == (rule, triggers, None, unmeant)
     no_channels: dict[str, ChannelRules] = {}
-    assert _only_reason(night({}, channels=no_channels)) == ("strategy.none_eligible", None, None, unmeant)
+    assert _only_reason(night({}, channels=no_channels)) == (rule, triggers, None, unmeant)
 
 
 def test_the_budget_goes_to_the_highest_profits_and_ties_to_the_first_user_id(night: Night) -> None:
@@ -259,7 +260,7 @@ def test_a_full_channel_is_named(night: Night) -> None:
     full = {"email": ChannelRules(cost=0.0, capacity=0)}
     assert _only_reason(night({"stage": "lost"}, channels=full)) == (
         "capacity.channel",
-        None,
+        "Setting channels.email.capacity",
         date(2026, 6, 3),
         "No room left on email at this rank (Sunset would earn 0.03).",
     )
@@ -408,8 +409,8 @@ def test_users_silenced_by_an_outage_of_ours_are_suppressed_whatever_their_stage
     decisions = night({}, frame=silenced)
     assert decisions.exported["user_id"].to_list() == ["u3"]
     assert decisions.suppressed.select("user_id", "rule_id", "citation", "until").rows() == [
-        ("u1", "measurement_gap", None, None),
-        ("u2", "measurement_gap", None, None),
+        ("u1", "measurement_gap", "Our own records: outages.outages", None),
+        ("u2", "measurement_gap", "Our own records: outages.outages", None),
     ]
 
 
@@ -421,8 +422,8 @@ def test_users_whom_a_purge_left_without_a_way_are_handed_over_for_repair(night:
     decisions = night({}, frame=unreached)
     assert decisions.exported["user_id"].to_list() == ["u1"]
     assert decisions.suppressed.select("user_id", "rule_id", "citation", "until").rows() == [
-        ("u2", "unreached", None, None),
-        ("u3", "strategy.none_eligible", None, None),
+        ("u2", "unreached", "Our own records: outages.silenced_users", None),
+        ("u3", "strategy.none_eligible", "Our own judgement: strategy do_not_contact", None),
     ]
     assert decisions.suppressed["explanation"][0].startswith("The only address died in a purge of ours")
     assert decisions.handover.select("user_id", "strategy_id", "handover", "stage").rows() == [
@@ -431,29 +432,54 @@ def test_users_whom_a_purge_left_without_a_way_are_handed_over_for_repair(night:
     assert "ask for a new one at the next login or by post" in decisions.handover["explanation"][0]
 
 
-def test_where_law_asks_for_equal_offers_none_hangs_on_a_prediction_and_the_row_says_so(night: Night) -> None:
+def test_where_law_asks_for_equal_offers_none_hangs_on_a_prediction(night: Night) -> None:
     decisions = night(*({"country": country, "value_if_returned": 180.0} for country in ("CN", "DE")))
     chosen = dict(decisions.exported.select("user_id", "strategy_id").iter_rows())
     assert chosen["u2"] == "price_save"
-    assert not load_catalogue().by_id[chosen["u1"]].is_unequal
+    assert not load_catalogue().by_id[chosen["u1"]].has_offer
     assert decisions.exported.select("user_id", "law", "offer_basis").rows() == [
-        (
-            "u1",
-            "default+cn",
-            "No offer hangs on a prediction about the user: everybody of the stage can get the same (PIPL Art. 24(1)).",
-        ),
+        ("u1", "default+cn", None),
         ("u2", "default+eu", None),
     ]
 
 
-def test_an_offer_with_an_equal_basis_may_go_out_and_the_row_names_it(night: Night) -> None:
-    catalogue = load_catalogue()
-    price_save = catalogue.by_id["price_save"]
-    offer = price_save.offer.model_copy(update={"equal_basis": "five euros for each churned user"})
-    stated = Catalogue(strategies=(price_save.model_copy(update={"offer": offer}),))
-    exported = night({"country": "CN", "value_if_returned": 180.0}, catalogue=stated).exported
-    assert exported["strategy_id"].to_list() == ["price_save"]
-    assert "five euros for each churned user" in exported["offer_basis"][0]
+def _discount_by_stage(equal_basis: str | None, **bounds: float) -> Catalogue:
+    """A discount and a letter without one, each for everybody of the stage."""
+    known = load_catalogue()
+    price_save, letter = known.by_id["price_save"], known.by_id["guided_restart"]
+    nothing_more = {"min_value_if_returned": None, "max_p_return": None, **bounds}
+    discount = price_save.model_copy(
+        update={
+            "offer": price_save.offer.model_copy(update={"equal_basis": equal_basis}),
+            "trigger": price_save.trigger.model_copy(update=nothing_more),
+        }
+    )
+    return Catalogue(strategies=(letter, discount))
+
+
+def test_under_equal_offers_a_discount_by_stage_goes_to_nobody_unless_an_equal_basis_is_stated(night: Night) -> None:
+    stage = [{"country": "CN", "value_if_returned": 20.0 * n} for n in range(1, 21)]
+    free = night(*(user | {"country": "DE"} for user in stage), catalogue=_discount_by_stage(None)).exported
+    assert sorted(free["strategy_id"].unique()) == [
+        "guided_restart",
+        "price_save",
+    ]  # by profit, where no law forbids it
+
+    bare = night(*stage, catalogue=_discount_by_stage(None)).exported
+    assert bare["strategy_id"].unique().to_list() == ["guided_restart"]
+    assert bare["offer_basis"].null_count() == bare.height
+
+    basis = "five euros for each churned user"
+    stated = night(*stage, catalogue=_discount_by_stage(basis)).exported
+    assert stated["strategy_id"].unique().to_list() == ["price_save"]
+    said = f"No offer hangs on a prediction about the user: {basis} (PIPL Art. 24(1))."
+    assert stated["offer_basis"].unique().to_list() == [said]
+
+
+def test_an_equal_basis_does_not_cover_a_trigger_by_prediction(night: Night) -> None:
+    bounded = _discount_by_stage("five euros for each churned user", max_p_return=0.35)
+    exported = night({"country": "CN", "value_if_returned": 180.0}, catalogue=bounded).exported
+    assert exported["strategy_id"].to_list() == ["guided_restart"]
 
 
 def test_a_strategy_whose_words_a_law_forbids_is_not_used_there(night: Night) -> None:
@@ -488,3 +514,28 @@ def test_users_who_are_still_here_take_no_more_than_their_share_of_the_places(ni
     assert set(told.gated["user_sk"]) == set(range(41, 81))
     nobody = night(frame=users, max_contacts=20, early_warning_share=0.0).exported
     assert nobody["user_sk"].min() > 40
+
+
+def test_of_several_accounts_of_a_person_the_most_profitable_gets_the_one_message(night: Night) -> None:
+    users = ({"person_key": "p"}, {"person_key": "p", "value_if_returned": 300.0}, {"person_key": ""}, {})
+    decisions = night(*users)
+    assert decisions.exported["user_id"].to_list() == ["u2", "u3", "u4"]
+    assert decisions.suppressed.select("user_id", "rule_id", "until").rows() == [
+        ("u1", "person.other_account", date(2026, 6, 3))
+    ]
+
+
+def test_every_suppressed_row_says_on_what_it_rests_and_what_ends_it(night: Night) -> None:
+    users = ({"value_if_returned": 300.0}, {"stage": "lost"}, {"p_return": None}, {"person_key": "p"}, {})
+    points = (
+        {"user_sk": 5, "channel": "email", "rule_id": "user.new_rule"},
+        {"user_sk": 5, "channel": "push", "rule_id": "user.new_rule"},
+    )
+    told = night(*users, {"person_key": "p"}, points=points, max_contacts=1).suppressed
+    assert told.select("user_id", "rule_id", "citation", "ends_with").rows() == [
+        ("u2", "budget.night", "Setting budget.per_night or budget.max_contacts", "day"),
+        ("u3", "strategy.none_eligible", "Our own judgement: the triggers of the strategies", "facts"),
+        ("u4", "budget.night", "Setting budget.per_night or budget.max_contacts", "day"),
+        ("u5", "user.new_rule", "The user's own choice: consents", "user"),
+        ("u6", "person.other_account", "Our own records: users.person_key", "day"),
+    ]

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from dagster_project.strategy.belief_table import belief_table
-from dagster_project.strategy.catalogue import Catalogue
+from dagster_project.strategy.catalogue import Catalogue, load_catalogue
 from dagster_project.strategy.learning import OUTCOMES, beliefs_from
 from dagster_project.strategy.priors import Beliefs, load_priors
 
@@ -49,3 +49,12 @@ def test_outcomes_of_harm_move_the_lift_below_zero(catalogue: Catalogue) -> None
     assert row["harm_probability"] > 0.95
     assert row["n_outcomes"] == n
     assert row["evidence_grade"] == "randomised"
+
+
+def test_the_nights_to_stop_harm_are_told_per_strategy_and_unknown_without_an_experiment() -> None:
+    beliefs = Beliefs(load_priors())
+    made = belief_table(beliefs, catalogue=load_catalogue(), nights={"whats_new": 23})
+
+    told = dict(made.group_by("strategy_id").agg(pl.col("nights_to_stop").unique()).iter_rows())
+    assert told["whats_new"] == [23]
+    assert told["price_save"] == [None]

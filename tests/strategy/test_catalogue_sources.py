@@ -22,7 +22,7 @@ from dagster_project.strategy.catalogue import (
     strategies_without_data,
     usable_catalogue,
 )
-from dagster_project.strategy.content import fault_sentences, review_catalogue
+from dagster_project.strategy.content import closed_content, fault_sentences, review_catalogue
 from dagster_project.strategy.exclusions import circles
 from dagster_project.strategy.industries import FOLDER, load_industry
 
@@ -52,8 +52,21 @@ def test_there_is_a_file_for_every_industry_of_the_settings() -> None:
 def test_the_words_of_an_industry_pass_the_review_under_every_pack(industry: str) -> None:
     catalogue = load_catalogue(industry=industry)
     for pack in load_packs():
-        faults = review_catalogue(catalogue, laws=shipped_law_book(pack).every_law(), industry=industry)
+        laws = shipped_law_book(pack).every_law()
+        faults = review_catalogue(catalogue, laws=laws, industry=industry, postal_address="1 Example Street")
         assert fault_sentences(faults) == ()
+
+
+def test_without_a_postal_address_no_email_goes_to_the_united_states_and_one_sentence_says_so() -> None:
+    faults = review_catalogue(load_catalogue(), laws=shipped_law_book().every_law(), industry="commerce")
+    assert {(fault.channel, fault.law) for fault in faults} == {("email", "default+us")}
+    (said,) = fault_sentences(faults)
+    assert said == (
+        "compliance.postal_address is not set (text.postal_address: CAN-SPAM Act, 15 U.S.C. 7704(a)(5)(A)(iii));"
+        " nothing is sent on email under default+us"
+    )
+    by_email = {one.id for one in load_catalogue().sending if "email" in one.channels}
+    assert {strategy for strategy, channel in closed_content(faults) if channel == "email"} == by_email
 
 
 @pytest.mark.parametrize("industry", ["finance", "health"])

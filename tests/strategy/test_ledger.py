@@ -45,7 +45,7 @@ def test_two_templates_are_drawn_alike_and_logged_as_an_experiment_of_their_own(
     ledger = night(2000, control_share=0.2).assignments
 
     assert ledger.schema == ASSIGNMENTS
-    words = ledger.filter(pl.col("experiment_id") == "words.whats_new")
+    words = ledger.filter(pl.col("experiment_id") == "words.whats_new.email")
     told = {
         row["arm"]: (row["n"], row["propensity"])
         for row in words.group_by("arm").agg(pl.len().alias("n"), pl.col("propensity").first()).iter_rows(named=True)

@@ -4,7 +4,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from dagster_project.strategy.stopping import harm_evidence, log_evidence, nights_to_stop, stopped
+from dagster_project.strategy.harm import (
+    HARMS,
+    harm_evidence,
+    log_evidence,
+    nights_at_pace,
+    nights_to_stop,
+)
+from dagster_project.strategy.stopping import NO_STOPS, night_stops, stop_reasons, stopped
 
 FIRST_ON = date(2026, 1, 5)
 N_NIGHTS = 12
@@ -32,6 +39,7 @@ def _outcomes(
             "assigned_on": [FIRST_ON + timedelta(days=7 * int(one)) for one in night],
             "p_return": p,
             "is_treated": treated,
+            "propensity": np.where(treated, 0.8, 0.2),
             "is_return": rng.random(len(p)) < 1 / (1 + np.exp(-odds)),
             "is_randomised": [True] * len(p),
         }
@@ -69,12 +77,107 @@ def test_the_sentence_says_what_was_seen_and_how_sure_that_is() -> None:
     assert "at most 5 of 100" in said["s"]
 
 
-def test_once_stopped_it_stays_so_until_it_is_tried_again() -> None:
+def test_a_strategy_that_is_tried_again_is_judged_by_what_was_assigned_since() -> None:
     harmful, mended = _outcomes(-1.5, seed=1), _outcomes(1.0, seed=2)
     later = mended.with_columns(pl.col("assigned_on") + pl.duration(days=7 * N_NIGHTS))
     both = pl.concat([harmful, later])
     assert list(stopped(both)) == ["s"]
     assert stopped(both, since={"s": FIRST_ON + timedelta(days=7 * N_NIGHTS)}) == {}
+
+
+def test_a_stop_lasts_whatever_is_seen_later_until_it_is_tried_again() -> None:
+    found_on, later_on = date(2026, 4, 1), date(2026, 4, 2)
+    harmful = _outcomes(-1.5, seed=1)
+
+    first = night_stops(NO_STOPS, harmful, retried_from={}, as_of=found_on)
+    assert first.select("strategy_id", "stopped_on").rows() == [("s", found_on)]
+
+    # The experiment is broken for a night, so that nothing is randomised: that lifts no stop.
+    broken = harmful.with_columns(pl.lit(value=False).alias("is_randomised"))
+    assert night_stops(first, broken, retried_from={}, as_of=later_on).equals(first)
+    assert night_stops(first, harmful.clear(), retried_from={}, as_of=later_on).equals(first)
+
+    # Seen again, it keeps its date; named too early, it stays as well.
+    assert night_stops(first, harmful, retried_from={}, as_of=later_on).equals(first)
+    assert night_stops(first, broken, retried_from={"s": found_on}, as_of=later_on).equals(first)
+    assert night_stops(first, broken, retried_from={"s": date(2026, 5, 1)}, as_of=later_on).equals(first)
+
+    assert night_stops(first, harmful, retried_from={"s": later_on}, as_of=later_on).is_empty()
+
+
+def test_a_stop_says_since_when_and_what_ends_it() -> None:
+    stops = night_stops(NO_STOPS, _outcomes(-2.0, seed=1, n=1000), retried_from={}, as_of=date(2026, 4, 1))
+    said = stop_reasons(stops)["s"]
+    assert said.startswith("s is stopped: of 9,")
+    assert said.endswith("Stopped on 2026-04-01, until strategies.retried_from names a later night.")
+
+
+def _harms(opted_out: float, *, seed: int, held_out: float = 0.002, n: int = 400) -> pl.DataFrame:
+    """Outcomes without an effect on returns, where so many of the contacted and of the held out opt out."""
+    rows = _outcomes(0.0, seed=seed, n=n)
+    draws = pl.Series(np.random.default_rng([seed, 2]).random(rows.height))
+    return rows.with_columns((draws < pl.when("is_treated").then(opted_out).otherwise(held_out)).alias("is_opted_out"))
+
+
+def test_a_strategy_that_makes_users_opt_out_is_stopped_and_says_so() -> None:
+    said = stopped(_harms(0.04, seed=1))
+    assert list(said) == ["s"]
+    assert "held out 0.2 % (1 points more are tolerated)" in said["s"]
+    assert "% opted out" in said["s"]
+
+
+def test_as_many_leavings_as_are_tolerated_stop_a_strategy_in_at_most_one_of_twenty_cases() -> None:
+    worlds = 200
+    wrongly = sum(bool(stopped(_harms(0.012, seed=seed))) for seed in range(worlds))
+    assert wrongly <= 0.05 * worlds
+
+
+def test_harms_that_no_source_tells_of_stop_nothing() -> None:
+    rows = _outcomes(0.0, seed=1).with_columns(pl.lit(None, dtype=pl.Boolean).alias("is_opted_out"))
+    assert stopped(rows) == {}
+    assert harm_evidence(rows, harm=HARMS[1]) == {}
+
+
+def _unequal(*, seed: int) -> pl.DataFrame:
+    """An import without an effect: rare returners were treated with chance .8, frequent ones with .2."""
+    rng = np.random.default_rng(seed)
+    n = 4_000
+    is_frequent = np.arange(n) % 2 == 0
+    chance = np.where(is_frequent, 0.2, 0.8)
+    treated = rng.random(n) < chance
+    return pl.DataFrame(
+        {
+            "strategy_id": ["s"] * n,
+            "experiment_id": ["import"] * n,
+            "assigned_on": [FIRST_ON] * n,
+            "p_return": [0.2] * n,
+            "is_treated": treated,
+            "propensity": np.where(treated, chance, 1 - chance),
+            "is_return": rng.random(n) < np.where(is_frequent, 0.3, 0.1),
+            "is_randomised": [True] * n,
+        }
+    )
+
+
+def test_chances_that_hang_on_how_often_users_return_are_not_taken_for_harm() -> None:
+    plain = _unequal(seed=1).with_columns(pl.lit(None, dtype=pl.Float64).alias("propensity"))
+    assert list(stopped(plain)) == ["s"]  # were nothing known of the chances
+    assert sum(bool(stopped(_unequal(seed=seed))) for seed in range(100)) <= 5
+
+
+def test_the_nights_told_at_the_pace_of_late_are_those_of_its_users() -> None:
+    rows = _outcomes(0.0, seed=1)
+    late = rows.filter(pl.col("assigned_on") > FIRST_ON + timedelta(days=7 * (N_NIGHTS - 1) - 28))
+    n_treated = int(late["is_treated"].sum())
+    n = late["assigned_on"].n_unique()
+    wanted = nights_to_stop(
+        -0.5,
+        p_return=float(late["p_return"].to_numpy().mean()),
+        n_treated=n_treated / n,
+        n_held_out=(late.height - n_treated) / n,
+    )
+    assert nights_at_pace(rows, lift=-0.5) == {"s": wanted}
+    assert nights_at_pace(rows.clear(), lift=-0.5) == {}
 
 
 def test_each_strategy_is_judged_by_its_own_outcomes() -> None:
