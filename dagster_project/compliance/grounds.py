@@ -36,6 +36,7 @@ GROUNDS: Mapping[str, tuple[str, End]] = MappingProxyType(
         "hours": ("Setting channels.{channel}.hours", "facts"),
         "reach": ("Our own records: reach.endpoints", "facts"),
         "measurement_gap": ("Our own records: outages.outages", "facts"),
+        "unreached": ("Our own records: outages.silenced_users", "facts"),
         "person": ("Our own records: users.person_key", "facts"),
         "content": ("Our own records: strategy.assignments", "facts"),
         "capacity": ("Setting channels.{channel}.capacity", "settings"),

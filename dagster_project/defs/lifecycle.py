@@ -6,11 +6,11 @@ import dagster as dg
 import polars as pl
 
 from dagster_project.defs.frame_tables import frame_asset
+from dagster_project.defs.outages import WAYS_READ, silenced_at
+from dagster_project.lake.table_doc import Documented
 from dagster_project.lifecycle import (
-    StageRules,
     agreement,
     assign_stages,
-    churn_thresholds,
     migration_matrix,
     regret_rates,
     stage_dwell,
@@ -25,7 +25,6 @@ from dagster_project.lifecycle.tables import (
     STAGE_MIGRATIONS,
     STAGES,
 )
-from dagster_project.outages.silence import known_by, silenced_by_events
 from dagster_project.outages.tables import OUTAGES, SILENCED_USERS
 from dagster_project.project import Project
 
@@ -37,24 +36,15 @@ def make_parameters(project: Project, as_of: date) -> pl.DataFrame:
 
 def make_stages(project: Project, as_of: date) -> pl.DataFrame:
     """The stages of the night, beside those of the day before by that day's own yardsticks."""
-    silenced = project.read(SILENCED_USERS.table, as_of=as_of).filter(pl.col("kind") == "events")
+    silenced = project.read(SILENCED_USERS.table, as_of=as_of)
     users, rules = project.at("marts.users", as_of=as_of), project.rules(as_of)
     today = assign_stages(users, as_of=as_of, rules=rules, paused=silenced)
     day_before = as_of - timedelta(days=1)
     if day_before < project.event_days()[0]:
         return today
     users, rules = project.at("marts.users", as_of=day_before), project.rules(day_before)
-    paused = silenced_before(project, day_before, rules=rules, as_of=as_of)
+    paused = silenced_at(project, day_before, as_of=as_of)
     return with_previous(today, assign_stages(users, as_of=day_before, rules=rules, paused=paused))
-
-
-def silenced_before(project: Project, day: date, *, rules: StageRules, as_of: date) -> pl.DataFrame | None:
-    """Whom the event outages that the night knows of had silenced by an earlier day; None if there was none."""
-    outages = known_by(project.read(OUTAGES.table, as_of=as_of), as_of=day).filter(pl.col("kind") == "events")
-    if outages.is_empty():
-        return None
-    thresholds = churn_thresholds(project.at("marts.users", as_of=day), rules=rules)
-    return silenced_by_events(outages, project.at("marts.last_platforms", as_of=day), thresholds, as_of=day)
 
 
 def make_regret_rates(project: Project, as_of: date) -> pl.DataFrame:
@@ -80,12 +70,19 @@ def stage_facts(stages: pl.DataFrame) -> dict[str, int]:
 def lifecycle() -> dg.Definitions:
     """Every table of the layer."""
     users = "marts.users"
+    silences: list[Documented | str] = [
+        OUTAGES,
+        SILENCED_USERS,
+        "marts.last_platforms",
+        "marts.send_outcomes",
+        *WAYS_READ,
+    ]
     return dg.Definitions(
         assets=[
             frame_asset(
                 PARAMETERS, make_parameters, reads=[users], facts=lambda made: made.drop("as_of").row(0, named=True)
             ),
-            frame_asset(STAGES, make_stages, reads=[users, PARAMETERS, OUTAGES, SILENCED_USERS], facts=stage_facts),
+            frame_asset(STAGES, make_stages, reads=[users, PARAMETERS, *silences], facts=stage_facts),
             frame_asset(
                 STAGE_MIGRATIONS,
                 lambda project, as_of: migration_matrix(project.read("lifecycle.stages", as_of=as_of)),

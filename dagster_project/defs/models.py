@@ -10,8 +10,10 @@ import polars as pl
 
 from dagster_project.defs.frame_tables import frame_asset, frame_assets
 from dagster_project.defs.metadata import asset_key
+from dagster_project.defs.outages import OF_MESSAGES, WAYS_READ, silenced_at
 from dagster_project.defs.resources import ProjectResource, as_of_date
 from dagster_project.lake.sql_model import load_models
+from dagster_project.lake.table_doc import Documented
 from dagster_project.lifecycle import assign_stages
 from dagster_project.lifecycle.tables import PARAMETERS, STAGES
 from dagster_project.models.cutoffs import training_cutoffs
@@ -70,9 +72,9 @@ def snapshot(project: Project, cutoff: date, *, as_of: date, horizon_days: int) 
     """One cutoff's features with what came of its users in the horizon after it, and when, up to the night."""
     stages = stages_at(project, cutoff, horizon_days=horizon_days)
     spoilt = spoilt_at(project, cutoff, as_of=as_of, horizon_days=horizon_days)
-    features = with_lapse(project.at(FEATURES, as_of=cutoff), stages).join(
-        spoilt, on="user_sk", how="anti", maintain_order="left"
-    )
+    features = with_lapse(project.at(FEATURES, as_of=cutoff), stages)
+    for untaught in (spoilt, unreached_at(project, cutoff, as_of=as_of)):
+        features = features.join(untaught, on="user_sk", how="anti", maintain_order="left")
     closed_on = cutoff + timedelta(days=horizon_days)
     follow_up_days = (as_of - cutoff).days
     return labelled_snapshot(
@@ -93,6 +95,16 @@ def spoilt_at(project: Project, cutoff: date, *, as_of: date, horizon_days: int)
     return spoilt_users(outages, last_seen, cutoff=cutoff, horizon_days=horizon_days)
 
 
+def unreached_at(project: Project, cutoff: date, *, as_of: date) -> pl.DataFrame:
+    """user_sk of those whom no message could reach at a cutoff, by a purge or a provider's outage that the night knows.
+
+    Told by what was known at the cutoff, so that whoever came back since is left out like whoever did not: their
+    silence is of our making, and teaches nothing of others.
+    """
+    silenced = silenced_at(project, cutoff, as_of=as_of, kinds=OF_MESSAGES)
+    return silenced.filter(pl.col("reached_on").is_null()).select("user_sk").unique().sort("user_sk")
+
+
 def make_return_spells(project: Project, as_of: date) -> pl.DataFrame:
     """Silences at a cutoff half the history ago, but not nearer than a horizon nor further than a year."""
     horizon_days = project.rules(as_of).horizon_days
@@ -101,8 +113,9 @@ def make_return_spells(project: Project, as_of: date) -> pl.DataFrame:
     cutoff = as_of - timedelta(days=follow_up_days)
     if cutoff < project.event_days()[0]:
         return SPELL_SCHEMA.to_frame()
+    unreached = unreached_at(project, cutoff, as_of=as_of)
     return return_spells(
-        stages_at(project, cutoff, horizon_days=horizon_days),
+        stages_at(project, cutoff, horizon_days=horizon_days).join(unreached, on="user_sk", how="anti"),
         project.at(FEATURES, as_of=cutoff),
         project.compute(OUTCOMES, as_of=as_of, window_days=follow_up_days),
         cutoff=cutoff,
@@ -227,10 +240,12 @@ def evaluation_facts(evaluations: pl.DataFrame) -> dict[str, float]:
 @dg.definitions
 def models() -> dg.Definitions:
     """Every table of the layer."""
+    silences: list[Documented | str] = [OUTAGES, "marts.last_platforms", "marts.send_outcomes", *WAYS_READ]
+    pasts: list[Documented | str] = [FEATURES, OUTCOMES, USERS, PARAMETERS, *silences]
     return dg.Definitions(
         assets=[
-            frame_asset(TRAINING, make_training_snapshots, reads=[FEATURES, OUTCOMES, USERS, PARAMETERS, OUTAGES]),
-            frame_asset(RETURN_SPELLS, make_return_spells, reads=[FEATURES, OUTCOMES, USERS, PARAMETERS]),
+            frame_asset(TRAINING, make_training_snapshots, reads=pasts),
+            frame_asset(RETURN_SPELLS, make_return_spells, reads=pasts),
             frame_asset(PAST_RETURNS, make_past_returns, reads=[USERS, STAGES, IMPORTED]),
             frame_assets(
                 NIGHT_TABLES,

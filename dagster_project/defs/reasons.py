@@ -18,7 +18,7 @@ from dagster_project.reasons.tables import BREAKDOWNS, REASONS_TABLE
 
 
 def facts_of(project: Project, as_of: date) -> Facts:
-    """What the night knows of those who left; of outages those that hid what users did."""
+    """What the night knows of those who left, and of whose silence is of our making."""
     silenced = project.read(SILENCED_USERS.table, as_of=as_of)
     return Facts(
         users=project.read("marts.users", as_of=as_of),
@@ -29,6 +29,7 @@ def facts_of(project: Project, as_of: date) -> Facts:
         habits=project.read("marts.departure_habits", as_of=as_of),
         tables=frozenset(project.settings.sources.tables),
         silenced=silenced.filter(pl.col("kind") == "events"),
+        unreached=silenced.filter(pl.col("kind") != "events", pl.col("reached_on").is_null()),
     )
 
 

@@ -31,6 +31,7 @@ PHASE_OF_STAGE: dict[str, str] = {
 STAGES: tuple[str, ...] = tuple(PHASE_OF_STAGE)
 PHASES: tuple[str, ...] = ("onboarding", "engaged", "declining", "churned", "returned")
 
+SILENCED_FLAGS = ("is_measurement_gap", "is_unreached")
 # Twice is chance, three active days are a habit taken up again.
 SUSTAINED_ACTIVE_DAYS = 3
 
@@ -54,6 +55,7 @@ STAGE_COLUMNS: tuple[str, ...] = (
     "n_returns",
     "returned_on",
     "is_measurement_gap",
+    "is_unreached",
 )
 
 
@@ -79,16 +81,17 @@ def assign_stages(
     than three hide the third. It is null for a prospect without a date. `previous_stage` is null until
     `with_previous`.
 
-    `paused` (user_sk, paused_days, one row or more per user): whose silence an outage of ours began, and how many of
-    its days say nothing. Their clock stands still on those days: `days_silent` and every date that follows from the
-    last active day are moved on by as many, and `is_measurement_gap` is set. Nobody else's row changes.
+    `paused` (outages.silenced_users, one row or more per user): whose silence is of our making, and how many of its
+    days say nothing. Their clock stands still on those days: `days_silent` and every date that follows from the last
+    active day are moved on by as many. Where events were lost `is_measurement_gap` is set; where nothing has reached
+    the user since a purge or a provider's outage, `is_unreached`. Nobody else's row changes.
 
     Raises DataQualityError when `users` holds a core event after `as_of`.
     """
-    counted = _with_paused_clock(users, paused)
+    counted = _with_paused_clock(users, paused, as_of=as_of)
     labels = churn_labels(counted, as_of=as_of, rules=rules)
     judged = counted.select(
-        "is_measurement_gap", "known_on", "first_on", "second_on", "last_on", "n_active_days", "long_gaps"
+        *SILENCED_FLAGS, "known_on", "first_on", "second_on", "last_on", "n_active_days", "long_gaps"
     ).with_columns(labels.get_columns())
     described = judged.drop("long_gaps").join(_long_gap_facts(judged), on="user_sk", how="left")
     stage_rules = _stage_rules(rules, as_of=as_of)
@@ -120,15 +123,24 @@ def with_previous(today: pl.DataFrame, yesterday: pl.DataFrame) -> pl.DataFrame:
     return today.drop("previous_stage").join(before, on="user_sk", how="left").select(STAGE_COLUMNS).sort("user_id")
 
 
-def _with_paused_clock(users: pl.DataFrame, paused: pl.DataFrame | None) -> pl.DataFrame:
-    """`users` with is_measurement_gap, and `last_on` moved on by the paused days."""
+def _with_paused_clock(users: pl.DataFrame, paused: pl.DataFrame | None, *, as_of: date) -> pl.DataFrame:
+    """`users` with SILENCED_FLAGS, and `last_on` moved on by the paused days."""
     if paused is None:
-        return users.with_columns(pl.lit(value=False).alias("is_measurement_gap"))
-    days = paused.group_by("user_sk").agg(pl.col("paused_days").sum())
+        return users.with_columns(pl.lit(value=False).alias(flag) for flag in SILENCED_FLAGS)
+    is_of_events = pl.col("kind") == "events"
+    by_events = pl.col("paused_days").filter(is_of_events).sum()
+    # The ways to a user are lost on the same days, however many outages took one.
+    by_messages = pl.col("paused_days").filter(~is_of_events).max().fill_null(0)
+    days = paused.group_by("user_sk").agg(
+        (by_events + by_messages).alias("paused_days"),
+        is_of_events.any().alias("is_measurement_gap"),
+        (~is_of_events & pl.col("reached_on").is_null()).any().alias("is_unreached"),
+    )
     joined = users.join(days, on="user_sk", how="left", maintain_order="left")
+    silence = _days_until(pl.col("last_on"), as_of=as_of)
     return joined.with_columns(
-        pl.col("paused_days").is_not_null().alias("is_measurement_gap"),
-        _plus_days("last_on", pl.col("paused_days").fill_null(0)),
+        *(pl.col(flag).fill_null(value=False) for flag in SILENCED_FLAGS),
+        _plus_days("last_on", pl.min_horizontal(pl.col("paused_days").fill_null(0), silence)),
     )
 
 

@@ -31,7 +31,8 @@ One row per user visible on a night: where the user stands.
 
 grain: user_sk
 tests:
-  not_null user_sk, user_id, stage, phase, is_churned, is_measurement_gap; unique user_sk; unique user_id;
+  not_null user_sk, user_id, stage, phase, is_churned, is_measurement_gap, is_unreached; unique user_sk;
+  unique user_id; not (is_unreached and is_churned);
   days_silent >= 0; usual_gap_days > 0; is_churned = (phase = 'churned'); is_churned = (churned_on is not null)
 columns:
   user_sk: the user's key inside the store
@@ -40,7 +41,8 @@ columns:
   previous_stage: the stage on the day before, by that day's yardsticks; null if not visible then
   phase: onboarding, engaged, declining, churned or returned
   is_churned: silent beyond the churn threshold
-  days_silent (days): since the last active day, less those on which an outage of ours hid the user; null without one
+  days_silent (days): since the last active day, less those on which an outage of ours hid the user or kept every
+    message from the user; null without one
   usual_gap_days (days): the user's own usual gap, shrunk to the population
   churn_threshold_days (days): silence beyond which the user is churned, by the primary definition
   churn_factor: silence over the usual gap
@@ -53,6 +55,7 @@ columns:
   n_returns (returns): gaps beyond today's churn threshold that the user ended
   returned_on (date): the return that began the current spell of activity; null without one
   is_measurement_gap: whether the silence began in an outage of ours, whose days do not count
+  is_unreached: whether nothing has reached the user since a purge of ours or an outage of a provider took the only way
 
 A return is the end of a gap that tonight's threshold would have called churn. Gaps under 7 days are not kept one
 by one, so none of them counts.

@@ -1,5 +1,6 @@
 """What one night knows of outages: the list of them, their daily counts, and whom each has silenced."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -11,6 +12,7 @@ from dagster_project.outages.flows import Floats, count_flows
 from dagster_project.outages.recorders import Outage, find_recorder_outages
 from dagster_project.outages.scan import Fall
 from dagster_project.outages.silence import SILENCED, silenced_by_events, silenced_by_messages
+from dagster_project.outages.ways import Ways
 
 OUTAGES = pl.Schema(
     {
@@ -32,6 +34,7 @@ OUTAGES = pl.Schema(
     }
 )
 DAILY = pl.Schema({"outage_id": pl.String(), "dt": pl.Date(), "observed": pl.Float64(), "expected": pl.Float64()})
+WaysOf = Callable[[pl.DataFrame], Ways]
 SEND_DAYS = 365
 DAYS_AROUND = 28
 
@@ -54,12 +57,19 @@ class OutageNight:
 
 
 def find_outages(
-    flows: pl.DataFrame, last_seen: pl.DataFrame, sent: Sent, thresholds: pl.DataFrame, *, as_of: date
+    flows: pl.DataFrame,
+    last_seen: pl.DataFrame,
+    sent: Sent,
+    thresholds: pl.DataFrame,
+    *,
+    as_of: date,
+    ways_of: WaysOf = lambda _: Ways(),
 ) -> OutageNight:
     """All outages as of `as_of`, oldest first, and the users whom they silenced, by user_id.
 
     `flows` and `last_seen` are marts.return_flows and marts.last_platforms of the night; `thresholds` has user_sk and
-    churn_threshold_days. Nothing dated after `as_of` may be in them.
+    churn_threshold_days. `ways_of` tells the ways to the users it is given (user_sk, failed_on: the first failure); it
+    is asked only where an outage of messages was found. Nothing dated after `as_of` may be in any of them.
     """
     rows, dailies = [], []
     grid = count_flows(flows, as_of=as_of)
@@ -76,7 +86,7 @@ def find_outages(
         [
             SILENCED.to_frame(),
             silenced_by_events(outages, last_seen, thresholds, as_of=as_of),
-            silenced_by_messages(outages, last_seen, sent.outcomes),
+            silenced_messages(outages, last_seen, sent.outcomes, thresholds, as_of=as_of, ways_of=ways_of),
         ]
     ).sort("user_id", "outage_id")
     counts = silenced.group_by("outage_id").agg(pl.len().cast(pl.Int64).alias("counted"))
@@ -85,6 +95,24 @@ def find_outages(
     )
     daily = pl.concat([DAILY.to_frame(), *dailies]).sort("outage_id", "dt")
     return OutageNight(counted.select(OUTAGES.names()), daily, silenced)
+
+
+def silenced_messages(
+    outages: pl.DataFrame,
+    last_seen: pl.DataFrame,
+    sends: pl.DataFrame,
+    thresholds: pl.DataFrame,
+    *,
+    as_of: date,
+    ways_of: WaysOf,
+) -> pl.DataFrame:
+    """Whom the outages of messages had silenced by a day, as SILENCED; asks for no ways where there was none."""
+    if outages.filter(pl.col("kind") != "events").is_empty():
+        return SILENCED.to_frame()
+    by_then = sends.filter(pl.col("dt") <= as_of)
+    failed = by_then.filter("is_failed", pl.col("user_sk").is_not_null())
+    ways = ways_of(failed.group_by("user_sk").agg(pl.col("dt").min().alias("failed_on")).sort("user_sk"))
+    return silenced_by_messages(outages, last_seen, by_then, thresholds, ways=ways, as_of=as_of)
 
 
 def _event_row(found: Outage, *, first_on: date, n_days: int) -> dict[str, object]:

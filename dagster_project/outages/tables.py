@@ -52,7 +52,7 @@ columns:
 SILENCED_USERS = table_doc(
     "outages.silenced_users",
     """
-One row per user and outage: whose silence began where something of ours was broken.
+One row per user and outage: whose silence is of our making, for something of ours was broken.
 
 grain: user_sk, outage_id
 tests: not_null user_sk, user_id, outage_id, kind, silent_since; unique user_sk, outage_id; paused_days >= 0
@@ -62,10 +62,13 @@ columns:
   outage_id: the outage
   kind: events, messages or token_purge
   silent_since (date): the last active day
-  paused_days (days): days of the outage since then, on which silence says nothing; 0 unless events were lost
+  paused_days (days): days since then on which silence says nothing: those of an event outage, or those without a way
+  reached_on (date): first day on which a message got through again; null: not yet, or events were lost
 
-Users who had lapsed before the outage are not on the list. Those of an event outage leave it with their next event, or
-when their silence without the paused days is longer than their own churn threshold.
+Users who had lapsed before the outage are not on the list. They leave it with their next event, or when their silence
+without the paused days is longer than their own churn threshold. Of an outage of messages only those are on it whom no
+other channel can or could reach, and who shut none themselves: their days are paused until any message gets through.
+Whom a provider refused leaves it 90 days after the outage at the latest.
 """,
 )
 

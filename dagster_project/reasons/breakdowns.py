@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from dagster_project.intervals import wilson_interval
 
 FEWEST_USERS = 30
-"""A value with fewer who left is merged into `other`: below it an interval spans a third of the scale, and a share may
-tell of single people."""
+"""A value with fewer who left is merged into `other`, and the next smallest too while `other` itself has fewer: with
+fewer an interval spans a third of the scale, and a share may tell of single people."""
 OTHER, NOT_KNOWN = "other", "not known"
 Bands = Sequence[tuple[float, str]]
 AGE_BANDS: Bands = (
@@ -122,8 +122,12 @@ def _of_dimension(known: pl.DataFrame, name: str) -> pl.DataFrame | None:
     if known[name].drop_nulls().is_empty():
         return None
     values = known.select("reason", pl.col(name).fill_null(NOT_KNOWN).alias("value"))
-    large = pl.len().over("value") >= FEWEST_USERS
-    merged = values.with_columns(pl.when(large).then("value").otherwise(pl.lit(OTHER)).alias("value"))
+    merged = values.with_columns(
+        pl.when(pl.col("value").is_in(_too_small(values["value"])))
+        .then(pl.lit(OTHER))
+        .otherwise("value")
+        .alias("value")
+    )
     sizes = merged.group_by("value").agg(pl.len().alias("n_left"))
     if sizes.height < 2:
         return None
@@ -138,6 +142,18 @@ def _of_dimension(known: pl.DataFrame, name: str) -> pl.DataFrame | None:
         pl.col("n_users").fill_null(0).cast(pl.Int64),
         pl.lit(merged.height).cast(pl.Int64).alias("n_all_left"),
     )
+
+
+def _too_small(values: pl.Series) -> list[str]:
+    """The values to merge: all small ones, and the next smallest until they are `FEWEST_USERS` together.
+
+    Left out instead, their users could still be told from the totals less those of the others.
+    """
+    is_other = pl.col("value") == OTHER
+    sizes = values.alias("value").value_counts().sort(~is_other, "count", "value")
+    n_before = pl.col("count").cum_sum() - pl.col("count")
+    needs_more = (n_before > 0) & (n_before < FEWEST_USERS)
+    return sizes.filter(is_other | (pl.col("count") < FEWEST_USERS) | needs_more)["value"].to_list()
 
 
 def _fisher(counts: pl.DataFrame) -> NDArray[np.float64]:

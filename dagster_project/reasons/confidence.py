@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 FILE = Path(__file__).parent / "confidence.toml"
-WAYS = ("strong", "earlier", "posterior", "unknown")
-"""How a reason was decided: strong evidence at this leaving, at an earlier one, the posterior, or not at all."""
+WAYS = ("strong", "likely", "earlier", "posterior", "unknown")
+"""How a reason was decided: strong evidence at this leaving, the same where it is but a chance, strong evidence at an
+earlier leaving, the posterior, or not at all."""
 FEWEST_PER_KNOT = 60
 # No evidence of this kind is certain, however often a simulated world agrees with it.
 MOST_CONFIDENT = 0.99

@@ -34,6 +34,7 @@ class Evidence:
     strong_for: str | None = None
     unless: tuple[str, ...] = field(default=())
     may_be_usual: bool = False
+    is_chance: bool = False
 
 
 @cache

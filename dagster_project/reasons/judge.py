@@ -49,8 +49,9 @@ class Facts:
     """What a night knows, each as of the night.
 
     `users`: marts.users; `stages`: lifecycle.stages; `signals`: marts.reason_signals; `messages`:
-    marts.departure_messages; `endpoints`: reach.endpoints; `habits`: marts.departure_habits; `silenced`:
-    outages.silenced_users (user_sk), or None; `tables`: the canonical sources that are mapped.
+    marts.departure_messages; `endpoints`: reach.endpoints; `habits`: marts.departure_habits; `tables`: the canonical
+    sources that are mapped. Of outages.silenced_users, each or None: `silenced` (user_sk) by lost events, `unreached`
+    (user_sk, silent_since) since a purge or a provider's outage.
     """
 
     users: pl.DataFrame
@@ -61,6 +62,13 @@ class Facts:
     habits: pl.DataFrame
     tables: Collection[str]
     silenced: pl.DataFrame | None = None
+    unreached: pl.DataFrame | None = None
+
+    @property
+    def ours(self) -> pl.DataFrame:
+        """user_sk of those whose silence is of our making: they are judged though they have not churned."""
+        given = [users.select("user_sk") for users in (self.silenced, self.unreached) if users is not None]
+        return pl.concat([pl.DataFrame(schema={"user_sk": pl.Int64}), *given])
 
 
 @dataclass(frozen=True)
@@ -83,7 +91,7 @@ class Weighed:
 
 
 def judge_reasons(facts: Facts, *, as_of: date, knots: Knots | None = None) -> pl.DataFrame:
-    """reasons.reasons: one row per churned or silenced user, sorted by user_id.
+    """reasons.reasons: one row per user who churned or whose silence is of our making, sorted by user_id.
 
     `reason_confidence` is the chance that the named reason is right (of `unknown`: that nothing to be found tells
     it); `p_<reason>` sum to 1 and agree with it. `decided_by` is the strong piece that decided, or `posterior`.
@@ -112,11 +120,11 @@ def judge_reasons(facts: Facts, *, as_of: date, knots: Knots | None = None) -> p
 
 def weigh(facts: Facts, *, as_of: date, evidence: Sequence[Evidence]) -> Weighed:
     """What is seen of everybody who left, its chances on this log, the posterior and what decides."""
-    everyone = current_departures(facts.stages, as_of=as_of)
+    everyone = current_departures(facts.stages, as_of=as_of, unreached=facts.unreached)
     before = earlier_departures(facts.users, facts.stages)
     told = told_signals(facts.signals)
     measures = _measures(facts, everyone, told, before, evidence=evidence)
-    away = _away(everyone, facts.silenced)
+    away = everyone.filter(pl.col("is_churned") | pl.col("user_sk").is_in(facts.ours["user_sk"].implode()))
 
     def look(departures: pl.DataFrame) -> Observed:
         return observe(departures, told, measures, evidence=evidence, tables=facts.tables)
@@ -141,7 +149,9 @@ def _decide(
     is_likely = (posterior.max(axis=1) >= LEAST_POSTERIOR) & (best != unknown)
     named = np.asarray([REASONS.index(piece.strong_for) if piece.strong_for else unknown for piece in evidence])
     reason = np.where(decided != NOBODY, named[decided], np.where(is_likely, best, unknown))
-    way = np.where(now != NOBODY, "strong", np.where(before != NOBODY, "earlier", "posterior"))
+    is_chance = np.asarray([piece.is_chance for piece in evidence])[now]
+    way = np.where(before != NOBODY, "earlier", "posterior")
+    way = np.where(now != NOBODY, np.where(is_chance, "likely", "strong"), way)
     return decided, np.where((decided == NOBODY) & ~is_likely, "unknown", way), reason
 
 
@@ -167,12 +177,6 @@ def _measures(
         return made
     is_silenced = pl.col("user_sk").is_in(facts.silenced["user_sk"].implode()).cast(pl.Int8)
     return made.with_columns(is_silenced.alias("is_silenced"))
-
-
-def _away(everyone: pl.DataFrame, silenced: pl.DataFrame | None) -> pl.DataFrame:
-    if silenced is None:
-        return everyone.filter("is_churned")
-    return everyone.filter(pl.col("is_churned") | pl.col("user_sk").is_in(silenced["user_sk"].implode()))
 
 
 def _before(

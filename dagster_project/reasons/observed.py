@@ -18,7 +18,12 @@ from dagster_project.reasons.lexicon import with_topics
 Flags = NDArray[np.bool_]
 GAPS_AFTER = 2
 CONSENT_SIGNALS = ("consent_withdrawn",)
+SCORED = ("nps", "csat")
 LOW_SCORE_SHARE = 0.25
+# Of ten points, detractors give six or less and promoters nine or more (Reichheld 2003).
+NPS_LOW, NPS_HIGH = 6.0, 9.0
+# Of five points, or of as many as the log has if they are more, the usual cuts of satisfaction: two and four.
+CSAT_TOP, CSAT_LOW, CSAT_HIGH = 5.0, 0.4, 0.8
 # The golden ratio's fraction spreads any number of days evenly: no seed, no order of keys.
 EVEN_STEP = 0.6180339887498949
 
@@ -33,21 +38,26 @@ class Observed:
     day: NDArray[np.int32]
 
 
-def current_departures(stages: pl.DataFrame, *, as_of: date) -> pl.DataFrame:
+def current_departures(stages: pl.DataFrame, *, as_of: date, unreached: pl.DataFrame | None = None) -> pl.DataFrame:
     """One row per user with an active day, by user_id: user_sk, user_id, left_on (the last active day), until_on (the
     night), usual_gap_days, is_churned. `stages` is lifecycle.stages as of `as_of`.
+
+    Of the `unreached` (user_sk, silent_since) the clock stands still, so their last active day is `silent_since`.
     """
-    return (
-        stages.filter(pl.col("days_silent").is_not_null())
-        .sort("user_id")
-        .select(
-            "user_sk",
-            "user_id",
-            (pl.lit(as_of) - pl.duration(days=pl.col("days_silent"))).cast(pl.Date).alias("left_on"),
-            pl.lit(as_of).alias("until_on"),
-            "usual_gap_days",
-            "is_churned",
-        )
+    known = stages.filter(pl.col("days_silent").is_not_null())
+    counted_on = (pl.lit(as_of) - pl.duration(days=pl.col("days_silent"))).cast(pl.Date)
+    left_on = counted_on
+    if unreached is not None:
+        since = unreached.group_by("user_sk").agg(pl.col("silent_since").min())
+        known = known.join(since, on="user_sk", how="left")
+        left_on = pl.coalesce("silent_since", counted_on)
+    return known.sort("user_id").select(
+        "user_sk",
+        "user_id",
+        left_on.alias("left_on"),
+        pl.lit(as_of).alias("until_on"),
+        "usual_gap_days",
+        "is_churned",
     )
 
 
@@ -91,17 +101,37 @@ def imagined_departures(departures: pl.DataFrame, users: pl.DataFrame, *, as_of:
 def told_signals(signals: pl.DataFrame) -> pl.DataFrame:
     """marts.reason_signals with `topics`, and a signal `low_score` for scores in the lowest quarter of their kind.
 
-    A consent's words say where it was taken back, all others what it was about.
+    A consent's words say where it was taken back, all others what it was about. Words beside a score are a complaint
+    only where the score is low, in its kind or by the usual cuts. A promoter's score is never low.
     """
     is_consent = pl.col("signal").is_in(CONSENT_SIGNALS)
-    is_score = pl.col("signal").is_in(("nps", "csat"))
-    rank = pl.col("score").rank("average").over("signal") / pl.col("score").count().over("signal")
-    scored = signals.with_columns(pl.when(is_score).then(rank).alias("score_rank"))
-    low = scored.filter(pl.col("score_rank") <= LOW_SCORE_SHARE).with_columns(pl.lit("low_score").alias("signal"))
+    scored = signals.with_columns(_is_low().alias("is_low"), _is_complaint().alias("is_complaint"))
+    low = scored.filter("is_low").with_columns(pl.lit("low_score").alias("signal"))
     plain = pl.concat([scored.filter(~is_consent), low])
-    return pl.concat([with_topics(plain), with_topics(scored.filter(is_consent), vocabulary="consent_sources")]).select(
-        "user_sk", "happened_on", "signal", "topics"
+    told = pl.concat([with_topics(plain), with_topics(scored.filter(is_consent), vocabulary="consent_sources")])
+    no_topics = pl.lit([], dtype=pl.List(pl.String))
+    return told.select(
+        "user_sk", "happened_on", "signal", pl.when("is_complaint").then("topics").otherwise(no_topics).alias("topics")
     )
+
+
+def _is_low() -> pl.Expr:
+    """Whether a score lies in the lowest quarter of its kind, and is no promoter's."""
+    rank = pl.col("score").rank("average").over("signal") / pl.col("score").count().over("signal")
+    low = pl.col("signal").is_in(SCORED) & (rank <= LOW_SCORE_SHARE) & (pl.col("score") < _cut(NPS_HIGH, CSAT_HIGH))
+    return low.fill_null(value=False)
+
+
+def _is_complaint() -> pl.Expr:
+    """Whether words may complain: those beside no score, or beside a low one."""
+    is_scored = pl.col("signal").is_in(SCORED) & pl.col("score").is_not_null()
+    is_poor = (pl.col("score") <= _cut(NPS_LOW, CSAT_LOW)).fill_null(value=False)
+    return ~is_scored | _is_low() | is_poor
+
+
+def _cut(nps: float, csat: float) -> pl.Expr:
+    top = pl.max_horizontal(pl.col("score").max().over("signal"), pl.lit(CSAT_TOP))
+    return pl.when(pl.col("signal") == "nps").then(nps).otherwise(csat * top)
 
 
 def observe(

@@ -5,7 +5,7 @@ from dagster_project.lake.table_doc import table_doc
 REASONS_TABLE = table_doc(
     "reasons.reasons",
     """
-One row per churned user: why the user left, how sure that is, and what it rests on.
+One row per user who churned, or fell silent by our doing: why the user left, how sure that is, what it rests on.
 
 grain: user_sk
 tests:
@@ -36,8 +36,8 @@ columns:
   p_unknown (0 to 1): nothing found
   evidence (JSON): every piece found: id, on, is_strong, is_earlier, says
 
-The p_ columns sum to 1. Users silenced by an outage of ours are here too, though they have not churned. Evidence says
-what went with the leaving, not what caused it.
+The p_ columns sum to 1. Users silenced by an outage of ours, or unreached since a purge, are here too, though they have
+not churned. Evidence says what went with the leaving, not what caused it.
 """,
 )
 

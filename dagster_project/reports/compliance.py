@@ -25,6 +25,7 @@ FAMILIES: Mapping[str, str] = {
     "cap": "the settings and the law",
     "hours": "the law",
     "measurement_gap": "our own records",
+    "unreached": "our own addresses",
     "reach": "technology",
 }
 

@@ -10,7 +10,7 @@ import polars as pl
 
 from dagster_project.strategy.budget_curve import budget_curve
 from dagster_project.strategy.catalogue import Catalogue
-from dagster_project.strategy.eligibility import cases_of
+from dagster_project.strategy.eligibility import cases_of, is_ours
 from dagster_project.strategy.exclusions import compatible_options
 from dagster_project.strategy.hands import allowed_options, hand_report
 from dagster_project.strategy.holdout import CONTROL, EXPLORE, OF_STRATEGY, TREAT, assign_arms, hash_draws
@@ -233,7 +233,7 @@ def decide(
     timed = timed.filter(pl.col("send_at").is_not_null())
     exported, awaiting = timed.filter(pl.col("outcome") == EXPORT), timed.filter(pl.col("outcome") == WAIT)
     held_out = cases.filter(pl.col("outcome") == HOLD)
-    lapsed = cases.filter(pl.col("is_churned") | pl.col("is_measurement_gap"))
+    lapsed = cases.filter(pl.col("is_churned") | is_ours())
     suppressed = lapsed.filter(pl.col("outcome").is_in([SUPPRESS, WAIT]))
     own = held_out.filter(pl.col("arm") != CONTROL)
     return Decisions(

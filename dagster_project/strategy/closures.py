@@ -85,6 +85,7 @@ def _with_reach_facts(cases: pl.DataFrame, contact_points: pl.DataFrame) -> pl.D
         "dead_channel": pl.col("is_dead").fill_null(value=False),
         "only_dead_channels": only_dead.fill_null(value=False),
         "silenced_by_outage": pl.col("is_measurement_gap"),
+        "unreached": pl.col("is_unreached"),
     }
     return (
         cases.join(flagged, on="user_sk", how="left", maintain_order="left")

@@ -27,12 +27,13 @@ def cases_of(
 ) -> pl.DataFrame:
     """The users of `candidates` whom the night may decide on, sorted by `user_id`, with what stands in the way.
 
-    These are the churned, those silenced by an outage of ours, and of those who are still here the ones for whom a
+    These are the churned, those whose silence is of our making, and of those who are still here the ones for whom a
     strategy triggers: `is_churned` tells them apart. For users who are still here `p_return` is their `p_active`, the
     chance of being active without a message, and `value_if_returned`, where null, their `expected_value`.
 
     Beside the facts that a decision needs: `law` (the packs that bind the user), `needs_equal_offers`,
-    `is_measurement_gap` (silenced by an outage of ours; such users are here whatever their stage), `rule.<channel>`
+    `is_measurement_gap` (silenced by an outage of ours) and `is_unreached` (nothing has reached them since a purge or a
+    provider's outage; both kinds of users are here whatever their stage), `rule.<channel>`
     per configured channel (the rule that closes it; null = open), `silenced_by` (strategy of deliberate silence that
     fits, the first that makes way for no other), `is_triggered` (some sending strategy fits), and of the strongest
     rule `block_rule`, `block_citation`, `block_until`. A channel on which no hour is allowed is closed by `hours.none`.
@@ -43,11 +44,16 @@ def cases_of(
     known = _with_asked_facts(_as_cases(candidates), catalogue)
     cases = known.sort("user_id").filter(_may_be_case(catalogue))
     cases = with_channels(_bound(cases, rules), contact_points, rules=rules, as_of=as_of)
-    considered = pl.col("stage").is_in(sorted(rules.excluded_stages)).not_() & ~pl.col("is_measurement_gap")
+    considered = pl.col("stage").is_in(sorted(rules.excluded_stages)).not_() & ~is_ours()
     return cases.with_columns(
         _silenced_by(catalogue, as_of).alias("silenced_by"),
         (considered & _any_of([fits(one, as_of=as_of) for one in catalogue.sending])).alias("is_triggered"),
-    ).filter(pl.col("is_churned") | pl.col("is_measurement_gap") | pl.col("is_triggered"))
+    ).filter(pl.col("is_churned") | is_ours() | pl.col("is_triggered"))
+
+
+def is_ours() -> pl.Expr:
+    """Whether a case's silence is of our making: events were lost, or every message."""
+    return pl.col("is_measurement_gap") | pl.col("is_unreached")
 
 
 def fits(strategy: Strategy, *, as_of: date) -> pl.Expr:
@@ -107,13 +113,15 @@ def _as_cases(candidates: pl.DataFrame) -> pl.DataFrame:
     value = pl.coalesce("value_if_returned", _optional(candidates, "expected_value", pl.Float64()))
     kept = [name for name in candidates.columns if name in PRICED_BY or name.startswith("evidence.")]
     kept += [name for name in ("occasions",) if name in candidates.columns]
-    gap = _optional(candidates, "is_measurement_gap", pl.Boolean()).fill_null(value=False)
     return candidates.select(
         *(pl.col(name) for name in _FACTS if name not in ("p_return", "value_if_returned")),
         pl.when(here).then(chance).otherwise("p_return").alias("p_return"),
         pl.when(here).then(value).otherwise("value_if_returned").alias("value_if_returned"),
         *kept,
-        gap.alias("is_measurement_gap"),
+        *(
+            _optional(candidates, name, pl.Boolean()).fill_null(value=False).alias(name)
+            for name in ("is_measurement_gap", "is_unreached")
+        ),
         *(_optional(candidates, name, pl.String()).alias(name) for name in _OPTIONAL_FACTS),
     )
 
@@ -132,7 +140,7 @@ def _with_asked_facts(users: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame
 
 def _may_be_case(catalogue: Catalogue) -> pl.Expr:
     stages = {stage for one in catalogue.sending if one.trigger.is_for_present for stage in one.trigger.stages}
-    return pl.col("is_churned") | pl.col("is_measurement_gap") | pl.col("stage").is_in(sorted(stages))
+    return pl.col("is_churned") | is_ours() | pl.col("stage").is_in(sorted(stages))
 
 
 def _optional(frame: pl.DataFrame, name: str, dtype: pl.DataType) -> pl.Expr:

@@ -19,11 +19,12 @@ EVIDENCE: Mapping[str, str] = {
     "new_account": "began another account in the last 365 days (users.person_key, links)",
     "under_contract": "a contract runs (subscriptions)",
     "silenced_by_outage": "fell silent with an outage of ours",
+    "unreached": "nothing has got through since a purge of ours or an outage of a provider took the only way",
     "dead_channel": "cannot be reached any more on one channel, by its provider's word (message_events)",
     "only_dead_channels": "cannot be reached on any configured channel, for technical reasons alone",
 }
 # What the reach of the night tells; `eligibility` looks it up itself.
-OF_REACH = ("dead_channel", "only_dead_channels", "silenced_by_outage")
+OF_REACH = ("dead_channel", "only_dead_channels", "silenced_by_outage", "unreached")
 
 PAYMENT_DAYS, TROUBLE_DAYS, STOP_DAYS = 45, 30, 365  # opinions: how long each stays news
 _TROUBLE = ("ticket", "complaint", "refund", "low_score", "app_error")

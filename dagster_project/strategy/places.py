@@ -10,6 +10,7 @@ import polars as pl
 
 from dagster_project.strategy.allocation import gates
 from dagster_project.strategy.catalogue import Catalogue
+from dagster_project.strategy.eligibility import is_ours
 from dagster_project.strategy.exploring import drawn_by_chance, explore_chances
 from dagster_project.strategy.holdout import CONTROL, EXPLORE, hash_draws, own_controls
 from dagster_project.strategy.market import Market, clear_market, night_limits, with_room_for_draws
@@ -26,7 +27,7 @@ def with_few_who_are_here(passed: pl.DataFrame, *, rules: DecisionRules) -> pl.D
     They may take `rules.early_warning_share` of the night's contacts, for a win-back night is for those who left: the
     chance of the others to stay is large, so that the same lift promises more there, and most of it is an opinion.
     """
-    here = passed.filter(~pl.col("is_churned") & ~pl.col("is_measurement_gap"))
+    here = passed.filter(~pl.col("is_churned") & ~is_ours())
     n_places = passed.height if rules.max_contacts is None else min(rules.max_contacts, passed.height)
     most = ceil(rules.early_warning_share * n_places)
     if here.height <= most:

@@ -21,7 +21,8 @@ SUPPRESSED = {
     "ends_with": pl.String,
 }
 
-GAP = "measurement_gap"
+GAP, UNREACHED = "measurement_gap", "unreached"
+REPAIR = "repair_address"
 
 
 def suppressed_rows(cases: pl.DataFrame, *, catalogue: Catalogue, as_of: date) -> pl.DataFrame:
@@ -30,9 +31,10 @@ def suppressed_rows(cases: pl.DataFrame, *, catalogue: Catalogue, as_of: date) -
     Where no law is behind a rule, `citation` names the user's own choice, the setting or the record. The
     explanation is in the language of the user's `locale`, if there are words in it, else in English.
 
-    The first of these that holds is named: an outage of ours, nothing left to say, closed channels, a pause after the
-    last contact, deliberate silence or no fitting strategy (`strategy.none_eligible`), a later day that earns more, no
-    profit in any, and last what closes tonight only: capacities, caps, budget, and a strategy that waits for approval.
+    The first of these that holds is named: an outage of ours, a purge that left no way to the user, nothing left to
+    say, closed channels, a pause after the last contact, deliberate silence or no fitting strategy
+    (`strategy.none_eligible`), a later day that earns more, no profit in any, and last what closes tonight only:
+    capacities, caps, budget, and a strategy that waits for approval.
     `until` null means that no day is known; `ends_with` then says what ends it.
     """
     rule = _rule([name for name in cases.columns if name.startswith("rule.")])
@@ -63,6 +65,9 @@ def _rule(rule_columns: list[str]) -> pl.Expr:
     return (
         pl.when("is_measurement_gap")
         .then(pl.lit(GAP))
+        # Who asked to be left alone is not to be asked for an address either.
+        .when(pl.col("is_unreached") & (pl.col("silenced_by").fill_null(REPAIR) == REPAIR))
+        .then(pl.lit(UNREACHED))
         # Our own pause after a list outlasts the caps that count the same list: but for them a channel were open.
         .when(pl.col("cool_until").is_not_null() & is_capped)
         .then(pl.lit("cap.cool_down"))

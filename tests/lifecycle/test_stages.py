@@ -1,4 +1,5 @@
 import math
+from datetime import date
 
 import polars as pl
 import pytest
@@ -245,11 +246,48 @@ def test_the_first_day_of_a_stage_is_what_a_replay_of_all_nights_shows(activity,
                 assert row["stage_entered_on"] == entered_on
 
 
+def silenced(*rows: tuple[int, str, int, date | None]) -> pl.DataFrame:
+    schema = {"user_sk": pl.Int64, "kind": pl.String, "paused_days": pl.Int32, "reached_on": pl.Date}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def test_nobody_is_called_churned_while_no_message_can_reach_them():
+    activity = {"purged": [0, 10, 20], "reached": [0, 10, 20], "gone": [0, 10, 20]}
+    users = users_active_on(activity, until=65)
+    purged, reached = (users.filter(pl.col("user_id") == name)["user_sk"][0] for name in ("purged", "reached"))
+    paused = silenced(
+        (purged, "token_purge", 40, None), (purged, "messages", 38, None), (reached, "token_purge", 20, day(45))
+    )
+
+    made = assign_stages(users, as_of=day(65), rules=rules_with(), paused=paused)
+
+    columns = ("user_id", "days_silent", "is_churned", "churned_on", "is_measurement_gap", "is_unreached")
+    assert made.select(columns).rows() == [
+        ("gone", 45, True, made["churned_on"][0], False, False),
+        ("purged", 5, False, None, False, True),
+        ("reached", 25, False, None, False, False),
+    ]
+
+
+def test_the_clock_of_a_user_stands_still_for_no_more_days_than_the_silence_has():
+    users = users_active_on({"hidden": [0, 10, 20]}, until=65)
+    key = users["user_sk"][0]
+
+    made = assign_stages(
+        users,
+        as_of=day(65),
+        rules=rules_with(),
+        paused=silenced((key, "events", 40, None), (key, "messages", 40, None)),
+    )
+
+    assert made.select("days_silent", "is_measurement_gap", "is_unreached").rows() == [(0, True, True)]
+
+
 def test_the_clock_of_a_user_whom_an_outage_silenced_stands_still():
     activity = {"hidden": [0, 10, 20], "gone": [0, 10, 20], "here": [0, 10, 20, 60]}
     users = users_active_on(activity, until=65)
     hidden_sk = users.filter(pl.col("user_id") == "hidden")["user_sk"][0]
-    paused = pl.DataFrame({"user_sk": [hidden_sk, hidden_sk], "paused_days": [30, 5]})
+    paused = silenced((hidden_sk, "events", 30, None), (hidden_sk, "events", 5, None))
 
     plain = assign_stages(users, as_of=day(65), rules=rules_with())
     made = assign_stages(users, as_of=day(65), rules=rules_with(), paused=paused)
@@ -262,5 +300,7 @@ def test_the_clock_of_a_user_whom_an_outage_silenced_stands_still():
     assert plain.filter(pl.col("user_id") != "hidden").equals(made.filter(pl.col("user_id") != "hidden"))
 
 
-def test_without_outages_nobody_has_a_measurement_gap():
-    assert stages_of({"a": [0, 400], "b": [0]})["is_measurement_gap"].to_list() == [False, False]
+def test_without_outages_nobody_has_a_measurement_gap_or_is_unreached():
+    made = stages_of({"a": [0, 400], "b": [0]})
+
+    assert made.select("is_measurement_gap", "is_unreached").rows() == [(False, False)] * 2

@@ -41,6 +41,27 @@ def test_values_with_few_users_are_merged_and_the_unnamed_are_kept_apart() -> No
     assert made.select("value", "n_left").rows() == [("a", 40), ("not known", 30), ("other", 41)]
 
 
+def test_a_merged_rest_that_is_small_itself_takes_the_next_smallest_value_in() -> None:
+    made = break_down(*left(("nurse", "price", 200), ("teacher", "price", 40), ("bishop", "privacy_concern", 5)))
+
+    assert made.select("value", "reason", "n_left", "n_users").rows() == [
+        ("nurse", "price", 200, 200),
+        ("nurse", "privacy_concern", 200, 0),
+        ("other", "price", 45, 40),
+        ("other", "privacy_concern", 45, 5),
+    ]
+
+
+def test_few_users_beside_one_large_value_are_not_told_apart_at_all() -> None:
+    assert break_down(*left(("nurse", "unknown", 200), ("bishop", "privacy_concern", 5))).is_empty()
+
+
+def test_a_value_that_the_source_calls_other_is_the_rest() -> None:
+    made = break_down(*left(("a", "price", 40), ("other", "price", 35), ("b", "price", 5)))
+
+    assert made.select("value", "n_left").rows() == [("a", 40), ("other", 40)]
+
+
 def test_one_value_alone_tells_nothing() -> None:
     assert break_down(*left(("a", "price", 40), ("a", "unknown", 40))).schema == BREAKDOWN_SCHEMA
     assert break_down(*left(("a", "price", 40), ("a", "unknown", 40))).is_empty()

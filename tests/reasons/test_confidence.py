@@ -36,3 +36,9 @@ def test_a_few_users_are_not_believed_much() -> None:
     knots = fit_knots(np.asarray([0.5, 0.5]), ["earlier", "earlier"], np.asarray([True, True]))
 
     assert knots["earlier"] == [(0.5, round(7 / 12, 4))]
+
+
+def test_a_death_that_is_only_likely_is_believed_less_than_one_beyond_doubt() -> None:
+    likely, sure = confidences(np.asarray([0.95, 0.95]), ["likely", "strong"], knots=load_knots())
+
+    assert likely < 0.85 < sure

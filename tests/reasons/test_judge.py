@@ -213,6 +213,18 @@ def test_who_was_silenced_by_an_outage_has_a_measurement_gap_though_not_churned(
     assert (found["reason"], found["decided_by"]) == ("measurement_gap", "silenced_by_outage")
 
 
+def test_who_no_message_reached_since_a_purge_is_named_so_though_not_churned() -> None:
+    """Their clock stands still: by it they were seen ten days ago, long after the channel died."""
+    given = facts(channels=[DEAD])
+    stages = given.stages.with_columns(is_churned=pl.lit(False), days_silent=pl.lit(10))
+    unreached = pl.DataFrame({"user_sk": [1], "silent_since": [LEFT]}, schema_overrides={"user_sk": pl.Int64})
+
+    found = only(facts(channels=[DEAD], stages=stages, unreached=unreached))
+
+    assert (found["reason"], found["decided_by"]) == ("delivery_dead", "main_channel_dead")
+    assert judge_reasons(facts(channels=[DEAD], stages=stages), as_of=AS_OF).is_empty()
+
+
 def test_the_reason_of_an_earlier_leaving_is_taken_where_nothing_is_said_of_this_one() -> None:
     back = LEFT - timedelta(days=60)
     gap = [{"ended_on": back, "gap_days": 90, "n_active_days_before": 20}]
@@ -315,3 +327,43 @@ def test_dead_delivery_stays_strong_where_it_is_usual() -> None:
     found = judge_reasons(shared, as_of=AS_OF)
 
     assert found["reason"].unique().to_list() == ["delivery_dead"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "score", "text"),
+    [
+        ("nps", 10, "great customer service, love it"),
+        ("nps", 10, "价格便宜很喜欢"),
+        ("csat", 5, "the content is great"),
+        ("nps", 9, "not bored at all"),
+        ("nps", 10, "you write every day, wonderful"),
+        ("nps", 10, "found what I needed"),
+        ("csat", 5, "so much better than another app"),
+    ],
+)
+def test_praise_is_no_reason_to_leave(kind: str, score: float, text: str) -> None:
+    found = only(facts([signal(kind, score=score, text=text)]))
+
+    assert (found["reason"], json.loads(found["evidence"])) == ("unknown", [])
+
+
+def test_a_promoter_among_promoters_of_ten_is_no_complaint() -> None:
+    others = [signal("nps", user_sk=key, score=10) for key in range(2, 9)]
+    found = judge_reasons(facts([signal("nps", score=9, text="the price is fine"), *others], n_users=8), as_of=AS_OF)
+
+    assert found["reason"].to_list() == ["unknown"] * 8
+    assert json.loads(found["evidence"][0]) == []
+
+
+@pytest.mark.parametrize(("kind", "score"), [("nps", 2), ("nps", 6), ("csat", 2), ("nps", None), ("csat", None)])
+def test_words_beside_a_low_score_or_none_are_a_complaint(kind: str, score: float | None) -> None:
+    found = only(facts([signal(kind, score=score, text="way too expensive")]))
+
+    assert (found["reason"], found["decided_by"]) == ("price_or_plan", "said_price")
+
+
+def test_words_beside_a_score_that_is_low_among_the_others_are_a_complaint() -> None:
+    others = [signal("csat", user_sk=key, score=9) for key in range(2, 9)]
+    found = judge_reasons(facts([signal("csat", score=5, text="too expensive"), *others], n_users=8), as_of=AS_OF)
+
+    assert found["reason"].to_list() == ["price_or_plan", *["unknown"] * 7]

@@ -55,6 +55,54 @@ def test_a_negated_or_empty_word_says_nothing(text: str | None) -> None:
     assert topics(text=text) == []
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "not bored at all",
+        "never boring",
+        "it never crashes",
+        "nice customer service",
+        "the content is great",
+        "I love the content",
+        "hardly any bugs",
+        "一点都不无聊",
+        "从不闪退",
+        "客服很好",
+        "内容非常好",
+        "没有故障",
+        "没有bug",
+    ],
+)
+def test_praise_and_negation_take_service_content_and_interest_back(text: str) -> None:
+    assert topics(text=text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "topic"),
+    [
+        ("no good content", "content"),
+        ("I don't like the content", "content"),
+        ("the content isn't great", "content"),
+        ("nothing relevant, no new content", "content"),
+        ("not relevant content", "content"),
+        ("not happy with customer service", "service"),
+        ("it does not work", "service"),
+        ("no, it never works, crashes", "service"),
+        ("no motivation", "interest"),
+        ("I don't use it", "interest"),
+        ("服务不好，闪退", "service"),
+        ("客服不太好", "service"),
+        ("打不开闪退", "service"),
+        ("不喜欢内容", "content"),
+        ("没什么用", "interest"),
+        ("很多bug", "service"),
+        ("不便宜", "price"),
+    ],
+)
+def test_a_complaint_that_is_made_with_a_negator_stands(text: str, topic: str) -> None:
+    assert topics(text=text) == [topic]
+
+
 def test_the_text_is_read_only_where_the_category_says_nothing() -> None:
     assert topics("price", "the app crashes") == ["price"]
     assert topics("other", "the app crashes") == ["service"]

@@ -414,6 +414,24 @@ def test_users_silenced_by_an_outage_of_ours_are_suppressed_whatever_their_stage
     ]
 
 
+def test_users_whom_a_purge_left_without_a_way_are_handed_over_for_repair(night: Night, candidates: Frame) -> None:
+    frame = candidates({}, {"stage": "dormant", "is_churned": False}, {"stage": "dormant", "is_churned": False})
+    unreached = frame.with_columns(
+        pl.Series("is_unreached", [None, True, True]), pl.Series("evidence.asked_to_stop", [None, None, True])
+    )
+    decisions = night({}, frame=unreached)
+    assert decisions.exported["user_id"].to_list() == ["u1"]
+    assert decisions.suppressed.select("user_id", "rule_id", "citation", "until").rows() == [
+        ("u2", "unreached", "Our own records: outages.silenced_users", None),
+        ("u3", "strategy.none_eligible", "Our own judgement: strategy do_not_contact", None),
+    ]
+    assert decisions.suppressed["explanation"][0].startswith("The only address died in a purge of ours")
+    assert decisions.handover.select("user_id", "strategy_id", "handover", "stage").rows() == [
+        ("u2", "repair_address", "repairs", "dormant")
+    ]
+    assert "ask for a new one at the next login or by post" in decisions.handover["explanation"][0]
+
+
 def test_where_law_asks_for_equal_offers_none_hangs_on_a_prediction(night: Night) -> None:
     decisions = night(*({"country": country, "value_if_returned": 180.0} for country in ("CN", "DE")))
     chosen = dict(decisions.exported.select("user_id", "strategy_id").iter_rows())

@@ -49,6 +49,7 @@ def test_the_shipped_catalogue_holds_these_strategies_in_order(shipped: Catalogu
         "paid_audience_only",
         "price_save",
         "quiet_period",
+        "repair_address",
         "repair_data",
         "repair_reach",
         "seasonal_recall",
@@ -62,6 +63,7 @@ def test_the_shipped_catalogue_holds_these_strategies_in_order(shipped: Catalogu
         "do_not_contact": "none",
         "paid_audience_only": "audience",
         "quiet_period": "none",
+        "repair_address": "repairs",
         "repair_data": "repairs",
     }
 

@@ -209,4 +209,5 @@ def test_silence_is_asked_for_by_the_stronger_ground_first(catalogue: Catalogue)
         "repair_data",
         "paid_audience_only",
         "quiet_period",
+        "repair_address",
     ]

@@ -114,6 +114,16 @@ def test_who_was_silenced_by_an_outage_goes_on_the_list_of_repairs_whatever_the_
     assert found.select("silenced_by", "is_triggered").rows() == [("repair_data", False)] * 2
 
 
+def test_who_no_message_can_reach_goes_on_the_list_of_repairs_and_to_no_audience(cases: Frame) -> None:
+    points = tuple({"user_sk": 1, "channel": name, "rule_id": "reach.dead"} for name in ("email", "push"))
+    quiet = {**HERE, "stage": "at_risk"}
+    found = cases(quiet, quiet, points=points, is_unreached=[True, True], **{"evidence.asked_to_stop": [False, True]})
+    assert found.select("silenced_by", "is_triggered").rows() == [
+        ("repair_address", False),
+        ("do_not_contact", False),
+    ]
+
+
 def test_users_who_are_still_here_are_cases_only_where_a_strategy_triggers_for_them(cases: Frame) -> None:
     stages = ["active", "cooling", "at_risk", "dormant", "churned_early"]
     users = [HERE | {"stage": stage, "value_if_returned": None} for stage in stages[:4]] + [{}]
