@@ -122,8 +122,12 @@ class OutcomeNight:
 
     @cached_property
     def _newest_before(self) -> tuple[date, pl.DataFrame] | None:
-        """The newest night before this one, and what it said of each experiment."""
-        nights = [key for key in self.project.lake.index(EXPERIMENTS.table) if key < self.as_of.isoformat()]
+        """The newest night before this one that decided something, and what it said of each experiment.
+
+        A backfilled night decided nothing: what it would have said is nobody's word.
+        """
+        kept = self.project.lake.index(EXPERIMENTS.table)
+        nights = [key for key in self.ledger_nights if key in kept]
         if not nights:
             return None
         return date.fromisoformat(max(nights)), self.project.lake.read(EXPERIMENTS.table, key=max(nights))

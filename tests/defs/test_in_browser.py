@@ -50,6 +50,8 @@ def test_the_report_of_a_night_draws_every_figure_from_disk(past: Company, brows
     page.goto((past.reports(NIGHT) / "report.html").as_uri())
     page.wait_for_load_state("load")
 
+    # What is folded is drawn once somebody looks.
+    page.evaluate("document.querySelectorAll('details').forEach(fold => { fold.open = true })")
     figures = page.locator("[id^='figure-']")
     assert figures.count() >= 7
     for number in range(figures.count()):

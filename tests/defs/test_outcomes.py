@@ -101,6 +101,7 @@ def test_a_decision_keeps_the_night_on_which_it_changed_however_often_a_night_is
     project, first, last = copied.project, NIGHT - timedelta(days=9), NIGHT - timedelta(days=1)
     told = project.read("outcomes.experiments", as_of=NIGHT)
     assert told["decided_on"].to_list() == [NIGHT]
+    project.write("strategy.assignments", ASSIGNMENTS.to_frame(), as_of=last)  # a backfilled night would have none
 
     project.write("outcomes.experiments", told.with_columns(pl.lit(first).alias("decided_on")), as_of=last)
     assert make_outcomes(project, NIGHT)["outcomes.experiments"]["decided_on"].to_list() == [first]
@@ -156,11 +157,10 @@ def test_a_horizon_stays_as_an_earlier_night_named_it(copied: Company) -> None:
     project = copied.project
     before = project.read("outcomes.experiments", as_of=NIGHT)
     assert before["decision_days"].to_list() != [7]
-    project.write(
-        "outcomes.experiments",
-        before.with_columns(pl.lit(7, dtype=pl.Int64).alias("decision_days")),
-        as_of=NIGHT - timedelta(days=1),
-    )
+    last, of_seven = NIGHT - timedelta(days=1), pl.lit(7, dtype=pl.Int64).alias("decision_days")
+    project.write("outcomes.experiments", before.with_columns(of_seven), as_of=last)
+    assert make_outcomes(project, NIGHT)["outcomes.experiments"]["decision_days"].to_list() != [7]  # a backfill's word
+    project.write("strategy.assignments", ASSIGNMENTS.to_frame(), as_of=last)
 
     made = make_outcomes(project, NIGHT)
 
