@@ -245,7 +245,7 @@ def _parts_said(own: pl.DataFrame, decision_days: int) -> str:
 
 
 def _money_of_parts(mine: OutcomeContent, row: dict[str, Any]) -> pl.DataFrame:
-    overall = mine.readouts.filter((pl.col("dimension") == ALL) & (pl.col("arm") == row["arm"]))
+    overall = mine.readouts.filter((pl.col("dimension") == ALL) & (pl.col("arm") == (row["arm"] or "")))
     cells = largest_cells(mine.money, shown_horizon(overall, row["decision_days"]))
     return cells.select(mine.money.columns)
 
