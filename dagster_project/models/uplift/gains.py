@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dagster_project.models.uplift.figures import Figure, quantile_of_normal
-from dagster_project.models.uplift.metrics import BUDGETS, N_RESAMPLES, PER
+from dagster_project.models.uplift.metrics import BUDGETS, N_RESAMPLES, PER, places
 from dagster_project.models.uplift.trials import Floats, Ints, Trial, resampled_rows
 
 
@@ -50,7 +50,7 @@ def measured_gains(trial: Trial, repeats: list[Repeat], *, seed: int, n_resample
     """Of every ranking the mean over repeats, rows as they fade; all are resampled together, so that differences are
     paired."""
     names = sorted(repeats[0].scores)
-    groups = [{name: _groups(repeat.scores[name]) for name in names} for repeat in repeats]
+    groups = [{name: places(repeat.scores[name]) for name in names} for repeat in repeats]
 
     def values(weights: Floats) -> dict[str, float]:
         return {
@@ -70,11 +70,7 @@ def ranked_value(effects: Floats, score: Floats) -> float:
 
     Equal scores share a place. A constant score is contacting anybody at the same budgets: doing the same for everyone.
     """
-    return _value(effects, _groups(score), np.ones(len(effects)))
-
-
-def _groups(score: Floats) -> Ints:
-    return np.asarray(np.unique(-score, return_inverse=True)[1], dtype=np.int64)
+    return _value(effects, places(score), np.ones(len(effects)))
 
 
 def _value(effects: Floats, group: Ints, weights: Floats) -> float:

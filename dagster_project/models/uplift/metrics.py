@@ -73,7 +73,7 @@ def bootstrapped_figures(
 ) -> list[dict[str, Figure]]:
     """Per score its qini (nought where no outcome differs), auuc and uplift_at_10, 20 and 30 with normal intervals by
     the bootstrap's standard error; persons are drawn, the same ones for every score."""
-    groups = [_groups(score) for score in (_perfect(trial), *scores)]
+    groups = [places(score) for score in (_perfect(trial), *scores)]
 
     def figures(drawn: Floats) -> list[Floats]:
         perfect, *curves = (_grouped_curve(trial, group, drawn) for group in groups)
@@ -99,10 +99,11 @@ def _perfect(trial: Trial) -> Floats:
 
 
 def _curve(trial: Trial, score: Floats) -> _Curve:
-    return _grouped_curve(trial, _groups(score), np.ones(trial.n))
+    return _grouped_curve(trial, places(score), np.ones(trial.n))
 
 
-def _groups(score: Floats) -> Ints:
+def places(score: Floats) -> Ints:
+    """The place of each row by its score, the highest 0; equal scores share one."""
     return np.asarray(np.unique(-score, return_inverse=True)[1], dtype=np.int64)
 
 
