@@ -77,3 +77,10 @@ def test_treatments_that_chance_did_not_choose_or_with_chances_by_user_are_not_c
     for unfit in (by_rule, by_user, pairs.clear()):
         assert judge_choices(unfit, columns=FEATURES, seed=0).is_empty()
     assert set(PAIRS) <= set(pairs.columns)
+
+
+def test_no_more_rows_are_fitted_than_any_learner_takes(monkeypatch):
+    monkeypatch.setattr(choices, "MOST_ROWS", 6_000)
+    (row,) = judge_choices(experiment(by_taste=True), columns=FEATURES, seed=0).to_dicts()
+    assert row["n_users"] <= 6_000
+    assert row["verdict"] == "choose"

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 import numpy as np
 import polars as pl
 
-from dagster_project.models.features import to_matrix
+from dagster_project.models.features import sample_rows, to_matrix
 from dagster_project.models.threads import on_one_thread
 from dagster_project.models.uplift.figures import Figure
 from dagster_project.models.uplift.history import POOLED
 from dagster_project.models.uplift.judging import CONFIDENCE, LEAST_ROWS
+from dagster_project.models.uplift.learners import MOST_ROWS
 from dagster_project.models.uplift.metrics import PER
 from dagster_project.models.uplift.policies import (
     ArmedTrial,
@@ -82,7 +83,8 @@ def _chance(rows: pl.DataFrame, n: int) -> float:
 
 
 def _row(experiment: pl.DataFrame, columns: tuple[str, ...], seed: int) -> dict[str, object]:
-    trial, arms = armed_trial(experiment, columns)
+    drawn = sample_rows(experiment.with_columns(pl.col("experiment_id").alias("cutoff")), max_rows=MOST_ROWS, seed=seed)
+    trial, arms = armed_trial(drawn, columns)
     names = ["nobody", *arms]
     choice = one_against_control(trial, seed=seed).argmax(axis=1)
     found = policy_value(arm_outcomes(trial, seed=seed), choice, confidence=CONFIDENCE)
