@@ -18,7 +18,6 @@ SLICES = 12
 TRAITS = 12
 CELLS = 12  # of money, per dimension
 LIFE_DAYS = (28, 60, 120)
-GOOD = [name for name, metric in BY_NAME.items() if metric.is_good]
 HARM = [name for name, metric in BY_NAME.items() if not metric.is_good]
 NUMBERS = {
     "p_return": "chance to come back without contact",

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 ALL = "all"
-ARRIVED = "arrived"
 PARTS = {"attention": "#d99a2b", "permission": "#2f9470", "delivery": "#7b69bd", "conduct": "#b34c42"}
 FAILURE_COLOURS = {
     "server_fault": "#b34c42",
