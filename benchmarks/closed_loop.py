@@ -213,7 +213,7 @@ def read(ledger: pl.DataFrame, returned: pl.DataFrame, *, as_of: date) -> tuple[
     }
     broken = uneven | set(find_faults(rows, entries, as_of=as_of)["experiment_id"])
     judged = entries.with_columns((~pl.col("experiment_id").is_in(sorted(broken))).alias("is_randomised"))
-    return with_base_rates(learning_rows(judged, judged, horizon_days=HORIZON_DAYS)), tuple(sorted(broken))
+    return with_base_rates(learning_rows(judged.lazy(), horizon_days=HORIZON_DAYS)), tuple(sorted(broken))
 
 
 def _week(

@@ -16,7 +16,14 @@ from dagster_project.lifecycle.tables import PARAMETERS, STAGES
 from dagster_project.outcomes.balance import arm_balance
 from dagster_project.outcomes.counting import OUTCOMES, count_outcomes
 from dagster_project.outcomes.decided import DECIDED, decisions_of, with_decided_on
-from dagster_project.outcomes.entries import LEDGER, assignment_rows, find_faults, first_entries, set_aside
+from dagster_project.outcomes.entries import (
+    LEDGER,
+    Assignments,
+    assignment_rows,
+    find_faults,
+    first_entries,
+    set_aside,
+)
 from dagster_project.outcomes.facts import Facts, read_facts
 from dagster_project.outcomes.imports import imported_query, imported_rows
 from dagster_project.outcomes.persons import known_persons, one_per_person
@@ -66,11 +73,20 @@ def night_parts(night: "OutcomeNight") -> Iterator[Mapping[str, pl.DataFrame]]:
 
 def read_portion(night: "OutcomeNight", names: Sequence[str]) -> Mapping[str, pl.DataFrame]:
     """The tables of some experiments."""
-    rows = night.rows(names)
-    entries = with_outcomes(night, one_per_person(first_entries(rows), night.persons))
-    found = read_experiments(entries, find_faults(rows, entries, as_of=night.as_of), rules=night.rules)
+    assigned = night.assigned(names)
+    return read_entries(night, assigned, count_entries(night, assigned))
+
+
+def count_entries(night: "OutcomeNight", assigned: Assignments) -> pl.DataFrame:
+    """Who entered, one row per person and experiment, and what came of each."""
+    return with_outcomes(night, one_per_person(first_entries(assigned), night.persons))
+
+
+def read_entries(night: "OutcomeNight", assigned: Assignments, entries: pl.DataFrame) -> Mapping[str, pl.DataFrame]:
+    """What the entries show: the tables of their experiments."""
+    found = read_experiments(entries, find_faults(assigned, entries, as_of=night.as_of), rules=night.rules)
     broken = found.experiments.filter(pl.col("decision") == BROKEN)["experiment_id"].to_list()
-    told = with_set_aside(found.experiments, set_aside(rows))
+    told = with_set_aside(found.experiments, set_aside(assigned))
     return {
         ENTRIES.table: entries.with_columns((~pl.col("experiment_id").is_in(broken)).alias("is_randomised")),
         EXPERIMENTS.table: with_decided_on(told, night.decided_before, as_of=night.as_of),
@@ -191,7 +207,7 @@ class OutcomeNight:
             n_together += n_rows
         return made
 
-    def rows(self, names: Sequence[str]) -> pl.DataFrame:
+    def assigned(self, names: Sequence[str]) -> Assignments:
         """The rows of the ledger before the night and of imported campaigns in these experiments."""
         mine = pl.col("experiment_id").is_in(list(names))
         ledger = self._ledger.filter(mine).collect(engine="streaming")

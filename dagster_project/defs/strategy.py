@@ -98,9 +98,8 @@ def make_decisions(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]:
 
 def lessons_of(project: Project, as_of: date) -> pl.DataFrame:
     """The outcomes that strategies learn from: of users whose horizon is over, by the ledger and imported campaigns."""
-    entries = project.read(ENTRIES.table, as_of=as_of)
-    rows = learning_rows(entries, entries, horizon_days=horizon_of(project, as_of))
-    return with_base_rates(rows)
+    entries = project.scan(ENTRIES.table, as_of=as_of)
+    return with_base_rates(learning_rows(entries, horizon_days=horizon_of(project, as_of)))
 
 
 def earlier_stops(project: Project, as_of: date) -> pl.DataFrame:

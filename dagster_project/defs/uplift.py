@@ -46,7 +46,7 @@ def make_uplift(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]:
 
 def read_history(project: Project, as_of: date, *, horizon_days: int) -> History:
     """Every comparison that the ledger and imported campaigns hold and whose horizon is over."""
-    entries, experiments = project.read(ENTRIES.table, as_of=as_of), project.read(EXPERIMENTS.table, as_of=as_of)
+    entries, experiments = project.scan(ENTRIES.table, as_of=as_of), project.read(EXPERIMENTS.table, as_of=as_of)
     rows = closed_rows(entries, project.read(USERS, as_of=as_of), horizon_days=horizon_days)
     faulty = experiments.filter(pl.col("faults").is_not_null())
     return comparisons(rows, reasons=dict(faulty.select("experiment_id", "faults").iter_rows()))

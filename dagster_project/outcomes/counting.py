@@ -75,15 +75,15 @@ def _spend(start: Ints, facts: Facts) -> dict[str, npt.NDArray[np.generic]]:
     made = {days: np.zeros(len(start)) for days in HORIZONS}
     rows, sums = facts.money.within(start, HORIZONS)
     for days, parts in zip(HORIZONS, sums, strict=True):
-        made[days][rows] = parts / MONEY_PARTS
+        made[days][rows] = parts["amount"] / MONEY_PARTS
     return {f"spend_{days}": spent for days, spent in made.items()}
 
 
 def _satisfaction(start: Ints, facts: Facts) -> dict[str, npt.NDArray[np.generic]]:
     made = {days: np.full(len(start), np.nan) for days in HORIZONS}
-    rows, counts = facts.n_scores.within(start, HORIZONS)
-    for days, n in zip(HORIZONS, counts, strict=True):
-        told = facts.scores.between(start[rows], start[rows] + days) / SCORE_PARTS
+    rows, sums = facts.scores.within(start, HORIZONS)
+    for days, parts in zip(HORIZONS, sums, strict=True):
+        told, n = parts["score"] / SCORE_PARTS, parts["n"]
         made[days][rows] = np.divide(told, n, out=np.full(len(told), np.nan), where=n > 0)
     return {f"satisfaction_{days}": mean for days, mean in made.items()}
 

@@ -3,7 +3,9 @@
 What is wrong is named per experiment, never mended: a broken experiment is shown and not read.
 """
 
+from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import cached_property
 
 import polars as pl
 
@@ -50,47 +52,71 @@ ROWS = pl.Schema(
 """What is read of an assignment. Only user_id, experiment_id, arm and assigned_on must be there."""
 
 
-def assignment_rows(*frames: pl.DataFrame) -> pl.DataFrame:
-    """The rows of several files in one form (ROWS): absent columns are null, arms in small letters, held-out words
-    called `control`."""
+@dataclass(frozen=True)
+class Assignments:
+    """The assignments of some experiments: `rows` as ROWS, sorted by KEY, and who is in two arms by them."""
+
+    rows: pl.DataFrame
+
+    @cached_property
+    def moved(self) -> pl.DataFrame:
+        """experiment_id, user_id of those in two arms, `is_few`: few enough for the others to be read."""
+        return _moved(self.rows)
+
+
+def assignment_rows(*frames: pl.DataFrame) -> Assignments:
+    """The rows of several files in one form: absent columns are null, arms in small letters, held-out words called
+    `control`."""
     told = [frame.select([name for name in ROWS if name in frame.columns]) for frame in frames]
     rows = pl.concat([ROWS.to_frame(), *told], how="diagonal_relaxed").select(list(ROWS)).cast(ROWS)
-    arm = pl.col("arm").str.strip_chars().str.to_lowercase()
-    return rows.with_columns(pl.when(arm.is_in(CONTROL_WORDS)).then(pl.lit(CONTROL)).otherwise(arm).alias("arm"))
+    arms = {told: told.strip().lower() for told in rows["arm"].drop_nulls().unique()}
+    called = {told: CONTROL if arm in CONTROL_WORDS else arm for told, arm in arms.items()}
+    return Assignments(rows[_order(rows)].with_columns(pl.col("arm").replace(called)))
 
 
-def first_entries(rows: pl.DataFrame) -> pl.DataFrame:
+def _order(rows: pl.DataFrame) -> pl.Series:
+    """The places of rows sorted by KEY, equal ones as they stood. Nights come sorted by user, which costs little to
+    see, where a sort by both columns costs the most of all that is done to a row."""
+    names = sorted(rows["experiment_id"].unique())
+    by_user = rows["user_id"].arg_sort()
+    experiment = rows["experiment_id"].cast(pl.Enum(names)).to_physical()
+    return by_user.gather(experiment.gather(by_user).to_numpy().argsort(kind="stable"))
+
+
+def first_entries(assigned: Assignments) -> pl.DataFrame:
     """One row per user and experiment, as ENTRIES: the user's first assignment in it, with what was known then.
 
-    `rows` come from `assignment_rows`. By intention to treat a user counts where the user began, whatever came later,
-    and was or was not sent. `cost_<days>` sums the expected cost of the user's contacts within those days of the
-    entry (a series once, at its first step); null where no cost is noted, nought for the held out. Users who moved
-    from arm to arm are left out where they are few (see `set_aside`).
+    By intention to treat a user counts where the user began, whatever came later, and was or was not sent.
+    `cost_<days>` sums the expected cost of the user's contacts within those days of the entry (a series once, at its
+    first step); null where no cost is noted, nought for the held out. Users who moved from arm to arm are left out
+    where they are few (see `set_aside`). Sorted by KEY.
     """
-    rows = rows.join(_moved(rows).filter("is_few"), on=KEY, how="anti", maintain_order="left")
+    few = assigned.moved.filter("is_few")
+    kept = assigned.rows.join(few, on=KEY, how="anti", maintain_order="left") if few.height else assigned.rows
+    is_one_of_several = _is_one_of_several(kept)
+    several = kept.filter(is_one_of_several)  # few as a rule: to sort and add up all rows is most of the work
+    alone = _with_own_costs(kept.filter(~is_one_of_several)).select(list(ENTRIES))
+    if several.is_empty():
+        return alone
     order = [*KEY, "assigned_on", "assigned_at", "arm", "strategy_id", "channel", "step", "template_id"]
-    in_order = rows.sort(KEY)
-    again = pl.all_horizontal(pl.col(KEY) == pl.col(KEY).shift(1)).fill_null(value=False)
-    is_one_of_several = in_order.select(again | again.shift(-1, fill_value=False)).to_series()
-    several = in_order.filter(is_one_of_several)  # few as a rule: to sort and add up all rows is most of the work
     first = several.sort(order, nulls_last=True).unique(KEY, keep="first", maintain_order=True)
-    costs = _costs(several, first)
-    entered = pl.concat(
-        [
-            _with_own_costs(in_order.filter(~is_one_of_several)).select(list(ENTRIES)),
-            first.join(costs, on=KEY, how="left", maintain_order="left").select(list(ENTRIES)),
-        ]
-    )
-    return entered if several.is_empty() else entered.sort(KEY)
+    entered = first.join(_costs(several, first), on=KEY, how="left", maintain_order="left").select(list(ENTRIES))
+    both = pl.concat([alone, entered])
+    return both[_order(both)]
 
 
-def set_aside(rows: pl.DataFrame) -> pl.DataFrame:
+def _is_one_of_several(rows: pl.DataFrame) -> pl.Series:
+    again = pl.all_horizontal(pl.col(KEY) == pl.col(KEY).shift(1)).fill_null(value=False)
+    return rows.select(again | again.shift(-1, fill_value=False)).to_series()
+
+
+def set_aside(assigned: Assignments) -> pl.DataFrame:
     """experiment_id, n_users of those who are left out because they are in two arms, where they are few. Sorted."""
-    few = _moved(rows).filter("is_few")
+    few = assigned.moved.filter("is_few")
     return few.group_by("experiment_id").agg(pl.len().cast(pl.Int64).alias("n_users")).sort("experiment_id")
 
 
-def find_faults(rows: pl.DataFrame, entries: pl.DataFrame, *, as_of: date) -> pl.DataFrame:
+def find_faults(assigned: Assignments, entries: pl.DataFrame, *, as_of: date) -> pl.DataFrame:
     """What of the rows themselves makes an experiment unreadable (FAULTS); several faults are several rows.
 
     Arms that chance should have filled otherwise, and arms that differed before, are found by the readout.
@@ -98,10 +124,10 @@ def find_faults(rows: pl.DataFrame, entries: pl.DataFrame, *, as_of: date) -> pl
     found = [
         _no_control(entries),
         _empty_arms(entries),
-        _two_arms(rows),
+        _two_arms(assigned.moved),
         _impossible_propensities(entries),
-        _in_the_future(rows, as_of),
-        _after_the_outcome(rows),
+        _in_the_future(assigned.rows, as_of),
+        _after_the_outcome(assigned.rows),
     ]
     return pl.concat([FAULTS.to_frame(), *found]).sort(list(FAULTS))
 
@@ -188,18 +214,19 @@ def _empty_arms(entries: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _two_arms(rows: pl.DataFrame) -> pl.DataFrame:
+def _two_arms(moved: pl.DataFrame) -> pl.DataFrame:
     """Users with two arms, unless they are few. In the ledger those whom new shares moved are none."""
-    counted = _moved(rows).filter(~pl.col("is_few")).group_by("experiment_id").len()
+    counted = moved.filter(~pl.col("is_few")).group_by("experiment_id").len()
     return _named(counted, "two arms", pl.format("{} of its users are in two arms.", pl.col("len")))
 
 
 def _moved(rows: pl.DataFrame) -> pl.DataFrame:
-    """experiment_id, user_id of those who are in two arms, and whether they are so few that the others may be read."""
-    several = rows.group_by(KEY).agg(pl.col("arm").n_unique().alias("n")).filter(pl.col("n") > 1).select(KEY)
+    """Who is in two arms, of the rows that some user and experiment have several of."""
+    again = rows.filter(_is_one_of_several(rows))
+    several = again.group_by(KEY).agg(pl.col("arm").n_unique().alias("n")).filter(pl.col("n") > 1).select(KEY)
     if several.is_empty():
         return several.with_columns(pl.lit(value=True).alias("is_few"))
-    told = rows.join(several, on=KEY, how="semi").join(
+    told = again.join(several, on=KEY, how="semi").join(
         _shares_in_force(rows), on=["experiment_id", "assigned_on"], how="left"
     )
     within = told.group_by([*KEY, "shares"]).agg(pl.col("arm").n_unique().alias("n")).filter(pl.col("n") > 1)

@@ -16,6 +16,7 @@ Ints = npt.NDArray[np.int64]
 
 DAYS_PER_USER = 2**17  # a key is user × this + days since 1970: no two users' days ever meet
 NOBODY = 2**62  # a key beyond everybody's
+FEW_STEPS = 2
 SAID = {
     "opened": "is_opened",
     "clicked": "is_clicked",
@@ -30,25 +31,25 @@ MONEY_PARTS, SCORE_PARTS = 10_000, 10**9
 
 @dataclass(frozen=True)
 class Running:
-    """Keys, ascending, and the sum of what lies before each place among them: one longer than the keys."""
+    """Keys, ascending, and sums of what lies before each place among them, by name: one longer than the keys."""
 
     keys: Ints
-    before: Ints
+    before: Mapping[str, Ints]
 
-    def between(self, low: Ints, high: Ints) -> Ints:
-        """The sums over keys from low to below high, both ascending."""
-        found: Ints = self.before[np.searchsorted(self.keys, high)] - self.before[np.searchsorted(self.keys, low)]
-        return found
-
-    def within(self, start: Ints, days: Sequence[int]) -> tuple[Ints, list[Ints]]:
+    def within(self, start: Ints, days: Sequence[int]) -> tuple[Ints, list[dict[str, Ints]]]:
         """The places of the starts (ascending) with anything in the longest of `days` (ascending), and their sums.
 
-        One array of sums for each of the days: from the start to as many days later.
+        One set of sums for each of the days: from the start to as many days later.
         """
-        low = np.searchsorted(self.keys, start)
-        some = np.flatnonzero(key_at(self.keys, low) < start + days[-1])
-        since, first = start[some], self.before[low[some]]
-        return some, [self.before[np.searchsorted(self.keys, since + length)] - first for length in days]
+        place = np.searchsorted(self.keys, start)
+        some = np.flatnonzero(key_at(self.keys, place) < start + days[-1])
+        since, place = start[some], place[some]
+        first = {name: before[place] for name, before in self.before.items()}
+        made = []
+        for length in days:
+            place = _advanced(self.keys, place, since + length)
+            made.append({name: before[place] - first[name] for name, before in self.before.items()})
+        return some, made
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,8 @@ class Facts:
     """What persons did up to the night.
 
     `active`: keys of days with a core event, ascending, each once. `silent_days`: those that followed each, up to the
-    next active day or the night. `said`: keys of the days on which each of SAID happened. `money` is None where no
-    event has an amount.
+    next active day or the night. `said`: keys of the days on which each of SAID happened. `money` has the sums of
+    `amount`, and is None where no event has one; `scores` those of `score` and of `n`, how many were told.
     """
 
     active: Ints
@@ -65,7 +66,6 @@ class Facts:
     money: Running | None
     said: Mapping[str, Ints]
     scores: Running
-    n_scores: Running
 
 
 def day_keys(user_sk: Ints, days: Ints) -> Ints:
@@ -79,6 +79,20 @@ def key_at(keys: Ints, places: Ints) -> Ints:
     n_inside = int(np.searchsorted(places, len(keys)))
     found[:n_inside] = keys[places[:n_inside]]
     return found
+
+
+def _advanced(keys: Ints, place: Ints, limit: Ints) -> Ints:
+    """The places of the first keys not below the limits, which lie at or after the places given; all ascend.
+
+    Most are few steps away, which costs a fraction of a search; what is left after some is searched for.
+    """
+    place = place.copy()
+    behind = np.flatnonzero(key_at(keys, place) < limit)
+    for _ in range(FEW_STEPS):
+        place[behind] += 1
+        behind = behind[key_at(keys, place[behind]) < limit[behind]]
+    place[behind] = np.searchsorted(keys, limit[behind])
+    return place
 
 
 def read_facts(
@@ -107,10 +121,9 @@ def read_facts(
     return Facts(
         active=active,
         silent_days=_silences(active, (as_of - date(1970, 1, 1)).days),
-        money=_running(told["key"], told["amount"]) if has_money else None,
+        money=_running(told["key"], amount=told["amount"]) if has_money else None,
         said={name: answers["key"][answers[flag]] for name, flag in SAID.items()},
-        scores=_running(answers["key"], answers["score"]),
-        n_scores=_running(answers["key"], answers["n_scores"]),
+        scores=_running(answers["key"], n=answers["n_scores"], score=answers["score"]),
     )
 
 
@@ -118,9 +131,11 @@ def _columns(con: duckdb.DuckDBPyConnection, query: str, params: Mapping[str, An
     return {column.name: column.to_numpy() for column in frame(con, query, dict(params)).iter_columns()}
 
 
-def _running(keys: Ints, values: Ints) -> Running:
-    some = np.flatnonzero(values)
-    return Running(keys[some], np.concatenate([[0], values[some].cumsum()]).astype(np.int64))
+def _running(keys: Ints, **values: Ints) -> Running:
+    """What is nought in the first of the values is nought in all."""
+    some = np.flatnonzero(next(iter(values.values())))
+    sums = {name: np.concatenate([[0], one[some].cumsum()]).astype(np.int64) for name, one in values.items()}
+    return Running(keys[some], sums)
 
 
 def _silences(active: Ints, tonight: int) -> Ints:

@@ -29,29 +29,24 @@ LEARNING = pl.Schema(
     }
 )
 HARMS = ("opted_out", "complained", "app_removed")  # of the metrics: what may stop a strategy beside lost returns
-_AFTER = ("returned_after", *(f"{name}_after" for name in HARMS))
 
 
-def learning_rows(entries: pl.DataFrame, outcomes: pl.DataFrame, *, horizon_days: int) -> pl.DataFrame:
+def learning_rows(entries: pl.LazyFrame, *, horizon_days: int) -> pl.DataFrame:
     """LEARNING, one row per user and experiment whose `horizon_days` (at most 180) are over, sorted by both.
 
-    `entries`: ENTRIES with is_randomised, `outcomes`: experiment_id, user_id, n_days_seen, returned_after and, where it
-    is known, opted_out_after, complained_after and app_removed_after; the table `outcomes.entries` is both. Control
-    rows carry the strategy that they would have had, so treated and control of one strategy compare. Explorers are
-    treated with the propensity of their own draw; nobody knows which controls could have drawn the same, so weigh them
-    or leave them out. `p_return` is null where none was noted at assignment. `is_randomised` is false for all of a
-    broken experiment. Experiments on words, and rows without a strategy, tell nothing here and are left out, and so are
-    treated users who were not contacted: their strategy held them out, and they are the control of its own experiment.
-    Who is in both experiments counts once.
+    `entries`: of `outcomes.entries` those columns which LEARNING has, n_days_seen, returned_after, is_contacted and,
+    where it is known, opted_out_after, complained_after and app_removed_after. Control rows carry the strategy that
+    they would have had, so treated and control of one strategy compare. Explorers are treated with the propensity of
+    their own draw; nobody knows which controls could have drawn the same, so weigh them or leave them out. `p_return`
+    is null where none was noted at assignment. `is_randomised` is false for all of a broken experiment. Experiments on
+    words, and rows without a strategy, tell nothing here and are left out, and so are treated users who were not
+    contacted: their strategy held them out, and they are the control of its own experiment. Who is in both experiments
+    counts once.
     """
-    key = ["experiment_id", "user_id"]
-    told = [name for name in ("n_days_seen", *_AFTER) if name in outcomes.columns]
-    seen = outcomes.select(*key, *told)
+    told = entries.collect_schema().names()
     over = pl.col("n_days_seen") >= min(horizon_days, LONGEST)
     return (
-        entries.drop([name for name in told if name in entries.columns])
-        .join(seen, on=key, how="inner", validate="1:1")
-        .filter(over & pl.col("strategy_id").is_not_null() & ~is_of_words())
+        entries.filter(over & pl.col("strategy_id").is_not_null() & ~is_of_words())
         .filter((pl.col("arm") == CONTROL) | pl.col("is_contacted").fill_null(value=True))
         .with_columns(
             (pl.col("arm") != CONTROL).alias("is_treated"),
@@ -63,7 +58,8 @@ def learning_rows(entries: pl.DataFrame, outcomes: pl.DataFrame, *, horizon_days
             ),
         )
         .select(list(LEARNING))
+        .collect()
         .cast(LEARNING)
-        .sort(key)
+        .sort("experiment_id", "user_id")
         .unique(["user_id", "strategy_id", "assigned_on", "is_treated"], keep="first", maintain_order=True)
     )

@@ -6,12 +6,12 @@ from typing import Any
 import polars as pl
 
 from dagster_project.outcomes.counting import OUTCOMES
-from dagster_project.outcomes.entries import ENTRIES, assignment_rows
+from dagster_project.outcomes.entries import ENTRIES, Assignments, assignment_rows
 
 NIGHT = date(2024, 6, 1)
 
 
-def rows(*given: dict[str, Any]) -> pl.DataFrame:
+def rows(*given: dict[str, Any]) -> Assignments:
     """Assignments that name only what matters: a sound import of one experiment else."""
     plain = {"experiment_id": "e", "arm": "treat", "assigned_on": date(2024, 3, 1), "propensity": 0.5}
     plain |= {"origin": "imported"}

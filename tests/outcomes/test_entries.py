@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from dagster_project.outcomes.entries import assignment_rows, find_faults, first_entries, set_aside
+from dagster_project.outcomes.entries import Assignments, assignment_rows, find_faults, first_entries, set_aside
 from outcomes.builders import NIGHT, at, rows
 
 
@@ -54,8 +54,8 @@ def test_files_of_other_words_and_fewer_columns_are_read_alike() -> None:
         pl.DataFrame({"user_id": ["b"], "experiment_id": ["e"], "arm": ["TREAT"], "assigned_on": [NIGHT]}),
     )
 
-    assert made["arm"].to_list() == ["control", "treat"]
-    assert made["propensity"].to_list() == [None, None]
+    assert made.rows["arm"].to_list() == ["control", "treat"]
+    assert made.rows["propensity"].to_list() == [None, None]
 
 
 def test_a_sound_experiment_has_no_fault() -> None:
@@ -122,7 +122,7 @@ def test_of_two_experiments_only_the_faulty_one_is_named() -> None:
     assert sorted(found["fault"]) == ["empty arm", "no control"]
 
 
-def _moved(n_moved: int, n: int = 400) -> pl.DataFrame:
+def _moved(n_moved: int, n: int = 400) -> Assignments:
     """A ledger of one experiment, a tenth held out, of whom so many were drawn again as treated a night later."""
     held = [{"user_id": f"c{at}", "arm": "control", "propensity": 0.1} for at in range(n // 10)]
     treated = [{"user_id": f"t{at}", "propensity": 0.85} for at in range(n - n // 10)]

@@ -55,7 +55,7 @@ def test_only_users_whose_horizon_is_over_are_learned_from() -> None:
         propensity=0.25,
     ).with_columns(pl.lit(value=True).alias("is_randomised"))
 
-    found = learning_rows(frame, frame, horizon_days=30)
+    found = learning_rows(frame.lazy(), horizon_days=30)
 
     assert found.select("user_id", "strategy_id", "is_treated", "is_return", "propensity").rows() == [
         ("u00000", "a", True, True, 0.25),
@@ -68,20 +68,20 @@ def test_only_users_whose_horizon_is_over_are_learned_from() -> None:
 def test_experiments_on_words_say_nothing_of_strategies() -> None:
     frame = entries(2, experiment_id="words.a", strategy_id="a").with_columns(pl.lit(value=True).alias("is_randomised"))
 
-    assert learning_rows(frame, frame, horizon_days=28).is_empty()
+    assert learning_rows(frame.lazy(), horizon_days=28).is_empty()
 
 
 def test_broken_experiments_are_told_apart() -> None:
     frame = entries(1, strategy_id="a").with_columns(pl.lit(value=False).alias("is_randomised"))
 
-    assert learning_rows(frame, frame, horizon_days=28)["is_randomised"].to_list() == [False]
+    assert learning_rows(frame.lazy(), horizon_days=28)["is_randomised"].to_list() == [False]
 
 
 @pytest.mark.parametrize("horizon", [1, 200])
 def test_a_horizon_beyond_what_is_counted_is_the_longest(horizon: int) -> None:
     frame = entries(1, strategy_id="a", n_days_seen=180).with_columns(pl.lit(value=True).alias("is_randomised"))
 
-    assert learning_rows(frame, frame, horizon_days=horizon).height == 1
+    assert learning_rows(frame.lazy(), horizon_days=horizon).height == 1
 
 
 def test_a_broken_experiment_has_no_second_lives() -> None:
@@ -97,15 +97,13 @@ def test_harms_within_the_horizon_are_handed_on_and_unknown_where_nothing_tells_
     frame = entries(3, strategy_id="a", opted_out_after=[3, 40, None], complained_after=[None, 0, None])
     frame = frame.with_columns(pl.lit(value=True).alias("is_randomised"))
 
-    told = learning_rows(frame, frame, horizon_days=28)
+    told = learning_rows(frame.lazy(), horizon_days=28)
     assert told.select("is_opted_out", "is_complained", "is_app_removed").rows() == [
         (True, False, False),
         (False, True, False),
         (False, False, False),
     ]
 
-    bare = frame.select("experiment_id", "user_id", "n_days_seen", "returned_after")
-    unknown = learning_rows(
-        frame.drop("opted_out_after", "complained_after", "app_removed_after"), bare, horizon_days=28
-    )
+    bare = frame.lazy().drop("opted_out_after", "complained_after", "app_removed_after")
+    unknown = learning_rows(bare, horizon_days=28)
     assert unknown["is_opted_out"].to_list() == [None, None, None]

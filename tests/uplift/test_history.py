@@ -145,7 +145,7 @@ def entries(rows):
 
 def test_only_entries_whose_horizon_is_over_are_read_with_what_came_of_them_within_it():
     rows = entries([("u001", "x", 20, 19), ("u002", "x", 20, 20), ("u003", "x", 19, 3), ("u004", "x", 20, None)])
-    closed = closed_rows(rows, USERS, horizon_days=20)
+    closed = closed_rows(rows.lazy(), USERS, horizon_days=20)
     assert closed.select("user_sk", "is_return", "cost", "value").rows() == [
         (1, True, 2.0, 50.0),
         (2, False, 2.0, 50.0),
@@ -155,7 +155,7 @@ def test_only_entries_whose_horizon_is_over_are_read_with_what_came_of_them_with
 
 def test_experiments_on_words_are_no_further_trial_of_their_strategy_and_strangers_have_no_features():
     rows = entries([("u001", "global_holdout", 20, 1), ("u001", "words.s", 20, 1), ("nobody", "global_holdout", 20, 1)])
-    assert closed_rows(rows, USERS, horizon_days=14).select("user_id", "experiment_id").rows() == [
+    assert closed_rows(rows.lazy(), USERS, horizon_days=14).select("user_id", "experiment_id").rows() == [
         ("u001", "global_holdout")
     ]
 

@@ -63,7 +63,7 @@ class History:
     faults: dict[str, list[str]]
 
 
-def closed_rows(entries: pl.DataFrame, users: pl.DataFrame, *, horizon_days: int) -> pl.DataFrame:
+def closed_rows(entries: pl.LazyFrame, users: pl.DataFrame, *, horizon_days: int) -> pl.DataFrame:
     """ROWS of the entries whose outcome is known: their horizon, which begins on the day of the entry, is over.
 
     `entries`: outcomes.entries. Experiments on words compare messages of one strategy, whose users are in the
@@ -75,13 +75,14 @@ def closed_rows(entries: pl.DataFrame, users: pl.DataFrame, *, horizon_days: int
     known = users.select("user_id", pl.col("user_sk").cast(pl.Int64))
     return (
         entries.filter((pl.col("n_days_seen") >= horizon) & ~is_of_words())
-        .join(known, on="user_id", how="inner")
+        .join(known.lazy(), on="user_id", how="inner")
         .with_columns(
             (pl.col("returned_after") < horizon).fill_null(value=False).alias("is_return"),
             pl.col(f"cost_{costed}").alias("cost"),
             pl.col("value_if_returned").alias("value"),
         )
         .select(list(ROWS))
+        .collect()
         .cast(ROWS)
         .sort("user_id", "experiment_id")
     )
