@@ -29,6 +29,7 @@ from benchmarks.readout_store import made_up_store
 from benchmarks.tables import table
 from dagster_project.defs.outcomes import OutcomeNight, count_entries, read_entries
 from dagster_project.intervals import NORMAL_975
+from dagster_project.outcomes.coding import coded_entries
 from dagster_project.outcomes.counting import OUTCOMES
 from dagster_project.outcomes.effects import compare_arms
 from dagster_project.outcomes.entries import ENTRIES, FAULTS
@@ -198,11 +199,9 @@ def false_positives(split: Split) -> Iterator[Verdict]:
     hits, shrunk = {metric.name: 0 for metric in metrics}, {metric.name: 0.0 for metric in metrics}
     for seed in range(N_SPLITS):
         arm = np.where(np.random.default_rng(seed).random(n) < 0.5, "treat", "control")
+        halves = plain.with_columns(pl.Series("arm", arm))
         moments = take_moments(
-            plain.with_columns(pl.Series("arm", arm)),
-            covariate=np.log1p(split.n_before),
-            metrics=metrics,
-            dimensions=(),
+            halves, covariate=np.log1p(split.n_before), metrics=metrics, coded=coded_entries(halves, ())
         )
         for metric in metrics:
             sums = moments.of[metric.name][:, 0, 0], moments.base[:, 0, 0]
@@ -293,7 +292,9 @@ def coverage() -> Iterator[Verdict]:
         hits, n_runs = 0, 1_500
         for seed in range(n_runs):
             entries, truth, weight, covariate = simulated(seed, is_spend=metric.name == "spend", unequal="," in name)
-            moments = take_moments(entries, weight=weight, covariate=covariate, metrics=[metric], dimensions=())
+            moments = take_moments(
+                entries, weight=weight, covariate=covariate, metrics=[metric], coded=coded_entries(entries, ())
+            )
             effects = compare_arms(
                 moments.base[1, 0, 3],
                 moments.of[metric.name][1, 0, 3],

@@ -13,7 +13,6 @@ from dagster_project.defs.frame_tables import frame_assets
 from dagster_project.ingest.user_keys import view_user_keys
 from dagster_project.lake.duck import frame
 from dagster_project.lifecycle.tables import PARAMETERS, STAGES
-from dagster_project.outcomes.balance import arm_balance
 from dagster_project.outcomes.counting import OUTCOMES, count_outcomes
 from dagster_project.outcomes.decided import DECIDED, decisions_of, with_decided_on
 from dagster_project.outcomes.entries import (
@@ -91,7 +90,7 @@ def read_entries(night: "OutcomeNight", assigned: Assignments, entries: pl.DataF
         ENTRIES.table: entries.with_columns((~pl.col("experiment_id").is_in(broken)).alias("is_randomised")),
         EXPERIMENTS.table: with_decided_on(told, night.decided_before, as_of=night.as_of),
         DECISIONS.table: found.decisions,
-        BALANCE.table: arm_balance(entries),
+        BALANCE.table: found.balance,
         READOUTS.table: found.readouts,
         MONEY.table: found.money,
         SECOND_LIFE.table: second_lives(entries, broken=broken),

@@ -35,6 +35,8 @@ def share_entered(entries: pl.DataFrame) -> float | None:
     there, their users are as many. Constant chances are looked at with the rows (`find_faults`), our own ledger leaves
     room for explorers.
     """
+    if (entries["origin"] != IMPORTED).any():
+        return None
     p = pl.col("propensity").cast(pl.Float64)
     by_arm = (
         entries.group_by("arm")
@@ -44,12 +46,11 @@ def share_entered(entries: pl.DataFrame) -> float | None:
             ((1 - p) / p**2).sum().alias("variance"),
             (p.max() - p.min()).alias("range"),
             (p.is_null() | (p <= 0) | (p >= 1)).any().alias("is_odd"),
-            (pl.col("origin") == IMPORTED).all().alias("is_told"),
         )
         .sort("arm")
     )
     varies = by_arm["range"].fill_null(0).max() or 0
-    if by_arm["is_odd"].any() or not by_arm["is_told"].all() or EXPLORE in by_arm["arm"] or float(varies) < 1e-9:  # type: ignore[arg-type]
+    if by_arm["is_odd"].any() or EXPLORE in by_arm["arm"] or float(varies) < 1e-9:  # type: ignore[arg-type]
         return None
     n, drawn, variance = int(by_arm["n"].sum()), by_arm["drawn"].to_numpy(), by_arm["variance"].to_numpy()
     everybody = float(drawn.mean())

@@ -1,9 +1,11 @@
 """On whom an experiment was tried, and how alike its arms were before anything was done."""
 
+import numpy as np
 import polars as pl
 
 from dagster_project.outcomes.arms import baseline_of
-from dagster_project.outcomes.vocabulary import DIMENSIONS, DRAWN_DIMENSIONS, EXPLORE
+from dagster_project.outcomes.coding import Coded, CodedEntries, coded_entries
+from dagster_project.outcomes.vocabulary import DRAWN_DIMENSIONS, EXPLORE, NOT_NOTED
 
 NUMBERS = ("p_return", "n_active_days_before", "value_if_returned")
 FEWEST_OF_TRAIT = 0.05  # of the users of an experiment, below which a value is not worth a line
@@ -31,24 +33,20 @@ _TRAITS = pl.Schema(
 )
 
 
-def arm_balance(entries: pl.DataFrame) -> pl.DataFrame:
-    """BALANCE, one row per experiment, arm other than the baseline, and trait known at entry, sorted.
+def arm_balance(entries: pl.DataFrame, coded: CodedEntries | None = None) -> pl.DataFrame:
+    """BALANCE of one experiment's entries: a row per arm other than the baseline, and trait known at entry, sorted.
 
     `mean`: of a number, or the share of the arm's users with the value. `standardised_difference`: the gap to the
     baseline in standard deviations of all users of the experiment; beyond .1 it deserves a look, and chance alone gives
     that to small arms. Traits that chance itself gave to explorers are left out.
     """
-    entries = entries.select("experiment_id", "arm", *NUMBERS, *DIMENSIONS)
-    parts = [
-        _of_experiment(str(name), entries.filter(pl.col("experiment_id") == name))
-        for name in sorted(entries["experiment_id"].unique())
-    ]
-    return pl.concat([BALANCE.to_frame(), *parts])
-
-
-def _of_experiment(experiment_id: str, entries: pl.DataFrame) -> pl.DataFrame:
-    baseline = baseline_of(experiment_id, entries["arm"].unique().to_list())
-    told = pl.concat([*(_number(entries, name) for name in NUMBERS), *(_shares(entries, name) for name in DIMENSIONS)])
+    if entries.is_empty():
+        return BALANCE.to_frame()
+    coded = coded or coded_entries(entries)
+    experiment_id = str(entries["experiment_id"][0])
+    baseline = baseline_of(experiment_id, coded.arm.values)
+    numbers = [_number(entries, coded.arm, name) for name in NUMBERS]
+    told = pl.concat([*numbers, *(_shares(coded.arm, name, column) for name, column in coded.of.items())])
     base = told.filter(pl.col("arm") == baseline).select("trait", "value", pl.col("mean").alias("baseline_mean"))
     drawn = (pl.col("arm") == EXPLORE) & pl.col("trait").is_in(DRAWN_DIMENSIONS)
     gap = pl.col("mean") - pl.col("baseline_mean")
@@ -65,34 +63,28 @@ def _of_experiment(experiment_id: str, entries: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _number(entries: pl.DataFrame, name: str) -> pl.DataFrame:
+def _number(entries: pl.DataFrame, arm: Coded, name: str) -> pl.DataFrame:
     """arm, trait, value (null), n_users, mean and the spread over all arms; nothing where nobody has the number."""
-    known = entries.filter(pl.col(name).is_not_null()).select("arm", pl.col(name).cast(pl.Float64).alias("number"))
-    spread = float(known["number"].to_numpy().std()) if known.height else None
-    parts = {arm: known.filter(pl.col("arm") == arm)["number"].to_numpy() for arm in known["arm"].unique().sort()}
-    rows = [(arm, name, None, len(numbers), float(numbers.mean()), spread) for arm, numbers in parts.items()]
+    is_known = entries[name].is_not_null().to_numpy()
+    number, arms = entries[name].drop_nulls().cast(pl.Float64).to_numpy(), arm.codes[is_known]
+    n = np.bincount(arms, minlength=len(arm.values))
+    means = np.bincount(arms, weights=number, minlength=len(arm.values)) / np.maximum(n, 1)
+    rows = [
+        (value, name, None, count, mean, float(number.std()))
+        for value, count, mean in zip(arm.values, n, means, strict=True)
+        if count
+    ]
     return pl.DataFrame(rows, schema=_TRAITS, orient="row")
 
 
-def _shares(entries: pl.DataFrame, name: str) -> pl.DataFrame:
+def _shares(arm: Coded, name: str, column: Coded) -> pl.DataFrame:
     """The same of each value of a dimension that enough of the users have, in every arm."""
-    counts = entries.group_by("arm", pl.col(name).alias("value")).len().filter(pl.col("value").is_not_null())
-    arms = entries.group_by("arm").len("n_users").with_columns(pl.col("n_users").cast(pl.Int64))
-    n_all = max(entries.height, 1)
-    values = (
-        counts.group_by("value")
-        .agg((pl.col("len").sum() / n_all).alias("overall"))
-        .filter(pl.col("overall") >= FEWEST_OF_TRAIT)
-    )
-    return (
-        arms.join(values, how="cross")
-        .join(counts, on=["arm", "value"], how="left")
-        .select(
-            "arm",
-            pl.lit(name).alias("trait"),
-            "value",
-            "n_users",
-            (pl.col("len").fill_null(0) / pl.col("n_users")).alias("mean"),
-            (pl.col("overall") * (1 - pl.col("overall"))).clip(0).sqrt().alias("spread"),
-        )
-    )
+    counts = arm.counts(column)
+    n_users, overall = counts.sum(axis=1), counts.sum(axis=0) / counts.sum()
+    rows = [
+        (who, name, value, n, counts[i, j] / n, float(np.sqrt(overall[j] * (1 - overall[j]))))
+        for i, (who, n) in enumerate(zip(arm.values, n_users, strict=True))
+        for j, value in enumerate(column.values)
+        if value != NOT_NOTED and overall[j] >= FEWEST_OF_TRAIT
+    ]
+    return pl.DataFrame(rows, schema=_TRAITS, orient="row")

@@ -121,11 +121,12 @@ def find_faults(assigned: Assignments, entries: pl.DataFrame, *, as_of: date) ->
 
     Arms that chance should have filled otherwise, and arms that differed before, are found by the readout.
     """
+    arms = _by_arm(entries)
     found = [
-        _no_control(entries),
-        _empty_arms(entries),
+        _no_control(arms),
+        _empty_arms(arms),
         _two_arms(assigned.moved),
-        _impossible_propensities(entries),
+        _impossible_propensities(arms),
         _in_the_future(assigned.rows, as_of),
         _after_the_outcome(assigned.rows),
     ]
@@ -175,30 +176,36 @@ def _named(frame: pl.DataFrame, fault: str, explanation: pl.Expr) -> pl.DataFram
     return whole.select("experiment_id", pl.lit(fault).alias("fault"), explanation.alias("explanation")).cast(FAULTS)
 
 
-def _no_control(entries: pl.DataFrame) -> pl.DataFrame:
-    arms = entries.group_by("experiment_id").agg((pl.col("arm") == CONTROL).any().alias("has_control"))
-    without = arms.filter(~pl.col("has_control") & ~is_of_words())
+def _by_arm(entries: pl.DataFrame) -> pl.DataFrame:
+    p = pl.col("propensity")
+    return entries.group_by("experiment_id", "arm").agg(
+        pl.len().alias("n"),
+        p.max(),
+        p.null_count().alias("n_null"),
+        ((p <= 0) | (p >= 1) | p.is_nan()).sum().alias("n_odd"),
+        ((p.min() == p.max()) & (p.null_count() == 0)).fill_null(value=False).alias("is_constant"),
+        (pl.col("origin") == IMPORTED).all().alias("is_imported"),
+    )
+
+
+def _no_control(arms: pl.DataFrame) -> pl.DataFrame:
+    told = arms.group_by("experiment_id").agg((pl.col("arm") == CONTROL).any().alias("has_control"))
+    without = told.filter(~pl.col("has_control") & ~is_of_words())
     return _named(without, "no control", pl.lit("Nobody was held out, so there is nothing to compare with."))
 
 
-def _empty_arms(entries: pl.DataFrame) -> pl.DataFrame:
+def _empty_arms(arms: pl.DataFrame) -> pl.DataFrame:
     """Experiments of one arm, and imported ones whose constant propensities leave more than 2 % to nobody.
 
     In the ledger treat and control leave room for explorers, of whom a small night may have none.
     """
-    arms = entries.group_by("experiment_id", "arm").agg(
-        pl.len(),
-        pl.col("propensity").max(),
-        pl.col("propensity").n_unique().alias("n_propensities"),
-        (pl.col("origin") == IMPORTED).all().alias("is_imported"),
-    )
     told = (
         arms.group_by("experiment_id")
         .agg(
             pl.len().alias("n_arms"),
             pl.col("arm").sort().first().alias("only"),
             pl.col("propensity").sort().sum().alias("share"),
-            ((pl.col("n_propensities") == 1) & pl.col("propensity").is_not_null()).all().alias("is_constant"),
+            pl.col("is_constant").all(),
             (pl.col("is_imported").all() & (pl.col("arm") != EXPLORE).all()).alias("is_told"),
         )
         .with_columns((pl.col("is_constant") & pl.col("is_told") & (pl.col("share") < 0.98)).alias("is_short"))
@@ -254,12 +261,9 @@ def _shares_in_force(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _impossible_propensities(entries: pl.DataFrame) -> pl.DataFrame:
+def _impossible_propensities(arms: pl.DataFrame) -> pl.DataFrame:
     """0, 1 or beyond, and null beside known ones. An experiment that tells none at all goes by its own shares."""
-    odd = (pl.col("propensity") <= 0) | (pl.col("propensity") >= 1) | pl.col("propensity").is_nan()
-    counted = entries.group_by("experiment_id").agg(
-        odd.sum().alias("n_odd"), pl.col("propensity").null_count().alias("n_null"), pl.len().alias("n")
-    )
+    counted = arms.group_by("experiment_id").agg(pl.col("n_odd", "n_null", "n").sum())
     impossible = counted.filter(pl.col("n_odd") > 0)
     partly = counted.filter((pl.col("n_null") > 0) & (pl.col("n_null") < pl.col("n")))
     said = "{} of {} users had a chance of 0 or 1 of their arm: nothing was left to chance."

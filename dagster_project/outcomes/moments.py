@@ -5,6 +5,7 @@ One pass per metric over the entries of one experiment, by counting; everything 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from typing import Any
 
@@ -12,12 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from dagster_project.outcomes.vocabulary import ALL, CROSS, DIMENSIONS, HORIZONS, METRICS, NOT_NOTED, Metric
+from dagster_project.outcomes.coding import CodedEntries, Ints, coded_entries
+from dagster_project.outcomes.vocabulary import ALL, CROSS, HORIZONS, METRICS, Metric
 
 Floats = npt.NDArray[np.float64]
 _BUCKETS = np.searchsorted(HORIZONS, np.arange(HORIZONS[-1]), side="right")  # a day's first horizon
-Ints = npt.NDArray[np.int64]
-
 N_HORIZONS = len(HORIZONS)
 DENSE = 0.3  # share of users with an outcome
 BASE = ("n", "w", "wx", "wxx", "ww", "wwx", "wwxx")
@@ -55,6 +55,12 @@ class _Cells:
     covariate: Floats
     n_cells: int
 
+    @cached_property
+    def is_open(self) -> list[npt.NDArray[np.bool_] | None]:
+        """Of each horizon the users whose days are not over; None where they are for everybody."""
+        fewest = self.closed.min(initial=N_HORIZONS)
+        return [None if fewest > k else self.closed <= k for k in range(N_HORIZONS)]
+
 
 def take_moments(
     entries: pl.DataFrame,
@@ -62,16 +68,19 @@ def take_moments(
     weight: Floats | None = None,
     covariate: Floats | None = None,
     metrics: Sequence[Metric] = METRICS,
-    dimensions: Sequence[str] = DIMENSIONS,
+    coded: CodedEntries | None = None,
     with_cross: bool = False,
 ) -> Moments:
     """The moments of one experiment's entries.
 
-    `entries` need arm, n_days_seen, the dimensions and the metrics' columns. `weight`: inverse propensities, or None
-    for ones. `covariate`: known before entry, or None. A user counts at a horizon once all its days are over.
+    `entries` need n_days_seen, the metrics' columns and what is not `coded` yet of arm and dimensions. `weight`:
+    inverse propensities, or None for ones. `covariate`: known before entry, or None. A user counts at a horizon once
+    all its days are over.
     """
-    arms = tuple(sorted(entries["arm"].unique()))
-    codes, levels = _codes(entries, [("arm", arms), *((name, None) for name in dimensions)])
+    coded = coded or coded_entries(entries)
+    arms, dimensions = coded.arm.values, tuple(coded.of)
+    columns = [coded.arm, *coded.of.values()]
+    codes, levels = [column.codes for column in columns], [column.values for column in columns]
     seen = entries["n_days_seen"].to_numpy()
     centred = np.zeros(entries.height) if covariate is None else covariate - covariate.mean()
     cell, cell_codes = _dense(codes, [len(names) for names in levels])
@@ -126,18 +135,6 @@ def _gather(arm: Ints, places: Sequence[Ints], *, n_arms: int, n_slices: int) ->
     columns = np.concatenate([cells[keep] for keep in inside])
     ones = np.ones(len(rows))
     return _Gather(csr_matrix((ones, (rows, columns)), shape=(n_arms * n_slices, len(arm))), n_arms, n_slices)
-
-
-def _codes(
-    entries: pl.DataFrame, wanted: Sequence[tuple[str, tuple[str, ...] | None]]
-) -> tuple[list[Ints], list[tuple[str, ...]]]:
-    codes, levels = [], []
-    for name, known in wanted:
-        values = entries[name].cast(pl.String).fill_null(NOT_NOTED)
-        names = known or tuple(sorted(values.unique()))
-        codes.append(values.cast(pl.Enum(names)).to_physical().to_numpy())
-        levels.append(names)
-    return codes, levels
 
 
 def _dense(codes: Sequence[Ints], sizes: Sequence[int]) -> tuple[Ints, list[Ints]]:
@@ -218,15 +215,18 @@ def _metric_sums(entries: pl.DataFrame, cells: _Cells, metric: Metric, gather: _
     for k, days in enumerate(HORIZONS):
         values = entries[metric.column(days)]
         y = values.fill_null(0.0).to_numpy()
+        if (is_open := cells.is_open[k]) is not None:
+            y = np.where(is_open, 0.0, y)
         if metric.kind == "total":
-            wy = np.where(cells.closed > k, y if cells.weight is None else cells.weight * y, 0.0)
+            wy = y if cells.weight is None else cells.weight * y
             sums.append(gather.sums(cells.cell, [wy] * len(OUTCOME)))
             continue
-        told = values.is_not_null().to_numpy() if metric.kind == "mean" else y != 0
-        told = told & (cells.closed > k)
-        if metric.kind != "mean" and np.count_nonzero(told) > DENSE * len(told):
+        told = y != 0
+        if metric.kind == "mean":
+            told = values.is_not_null().to_numpy() & (cells.closed > k)
+        elif np.count_nonzero(told) > DENSE * len(told):
             # To pick most of the users out costs more than to add noughts for the others.
-            counted, y = told.astype(np.float64), np.where(told, y, 0.0)
+            counted = told.astype(np.float64)
             sums.append(gather.sums(cells.cell, _with_outcome(cells, slice(None), y, counted)))
             continue
         rows = np.flatnonzero(told)

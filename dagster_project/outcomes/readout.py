@@ -9,6 +9,8 @@ import numpy.typing as npt
 import polars as pl
 
 from dagster_project.outcomes.arms import baseline_of, contrasts, share_entered
+from dagster_project.outcomes.balance import BALANCE, arm_balance
+from dagster_project.outcomes.coding import CodedEntries, coded_entries
 from dagster_project.outcomes.comparison import compared_arms
 from dagster_project.outcomes.differences import READOUTS, difference_rows, judged
 from dagster_project.outcomes.entries import FAULTS
@@ -49,10 +51,11 @@ class ReadoutRules:
 
 @dataclass(frozen=True)
 class Readouts:
-    """The tables of a night's experiments, each sorted by its key. Broken ones stand in the first two alone."""
+    """The tables of a night's experiments, each sorted by its key. Broken ones stand in the first three alone."""
 
     experiments: pl.DataFrame
     decisions: pl.DataFrame
+    balance: pl.DataFrame
     readouts: pl.DataFrame
     money: pl.DataFrame
 
@@ -75,6 +78,7 @@ def read_experiments(entries: pl.DataFrame, faults: pl.DataFrame, *, rules: Read
     return Readouts(
         experiments=pl.DataFrame([one.row for one in read], schema=EXPERIMENTS, orient="row"),
         decisions=pl.DataFrame([row for one in read for row in one.decisions], schema=DECISIONS, orient="row"),
+        balance=pl.concat([BALANCE.to_frame(), *(one.balance for one in read)]),
         readouts=pl.concat([READOUTS.to_frame(), *(one.readouts for one in read)]),
         money=pl.concat([MONEY.to_frame(), *(one.money for one in read)]),
     )
@@ -89,12 +93,15 @@ def _of(frame: pl.DataFrame, experiment_id: str) -> pl.DataFrame:
 class _Read:
     row: dict[str, object]
     decisions: list[dict[str, object]]
+    balance: pl.DataFrame
     readouts: pl.DataFrame
     money: pl.DataFrame
 
 
 def _read_one(experiment_id: str, entries: pl.DataFrame, faults: pl.DataFrame, rules: ReadoutRules) -> _Read:
-    counts = dict(entries.group_by("arm").len().sort("len", "arm", descending=[True, False]).iter_rows())
+    coded = coded_entries(entries)
+    n_users = np.bincount(coded.arm.codes)
+    counts = {coded.arm.values[arm]: int(n_users[arm]) for arm in np.argsort(-n_users, kind="stable")}
     baseline = baseline_of(experiment_id, list(counts))
     impossible = faults["fault"].is_in(["impossible propensity", "missing propensity"]).any()
     weight = None if impossible else inverse_propensities(entries)
@@ -115,13 +122,13 @@ def _read_one(experiment_id: str, entries: pl.DataFrame, faults: pl.DataFrame, r
     if examined.faults.height:
         readouts, among, money = READOUTS.to_frame(), READOUTS.to_frame(), MONEY.to_frame()
     else:
-        readouts, among, money = _compare(examined, weight, rules)
+        readouts, among, money = _compare(examined, coded, weight, rules)
     decisions = decision_rows(examined, pl.concat([readouts, among]))
-    return _Read(experiment_row(examined, decisions), decisions, readouts, money)
+    return _Read(experiment_row(examined, decisions), decisions, arm_balance(entries, coded), readouts, money)
 
 
 def _compare(
-    one: Examined, weight: Floats | None, rules: ReadoutRules
+    one: Examined, coded: CodedEntries, weight: Floats | None, rules: ReadoutRules
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """READOUTS of a sound experiment, READOUTS of templates among each other (of all users alone), and MONEY."""
     told, priced = _told(one.entries), with_money(one.entries, margin_share=rules.margin_share)
@@ -130,6 +137,7 @@ def _compare(
         weight=weight,
         covariate=covariate_of(one.entries),
         metrics=(*told, *(MONEY_METRICS if priced.basis else ())),
+        coded=coded,
         with_cross=priced.basis is not None,
     )
     name, days = one.experiment_id, one.decision_days

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dagster_project.outcomes.coding import coded_entries
 from dagster_project.outcomes.effects import Effects, compare_arms
 from dagster_project.outcomes.moments import take_moments
 from dagster_project.outcomes.vocabulary import BY_NAME, HORIZONS
@@ -20,7 +21,7 @@ def effect_of(
         weight=weight,
         covariate=covariate,
         metrics=[BY_NAME[metric]],
-        dimensions=(),  # type: ignore[arg-type]
+        coded=coded_entries(frame, ()),
     )
     place = HORIZONS.index(horizon)
     base = moments.own_base.get(metric, moments.base)
@@ -84,7 +85,7 @@ def test_each_horizon_counts_what_came_before_it_among_those_whose_days_are_over
         returned_after=[0, 13, None, 6, 7, 179],
         n_days_seen=[200, 14, 14, 200, 200, 200],
     )
-    moments = take_moments(frame, metrics=[BY_NAME["returned"]], dimensions=())
+    moments = take_moments(frame, metrics=[BY_NAME["returned"]], coded=coded_entries(frame, ()))
 
     counted = moments.of["returned"][:, 0, :, 0]
     assert moments.base[1, 0, :, 0].tolist() == [3, 3, 3, 1, 1, 1]
@@ -96,7 +97,7 @@ def test_slices_are_what_the_entries_say_and_add_up_to_all() -> None:
     frame = entries(
         4, arm=["treat", "treat", "control", "control"], channel=["email", "push", "email", None], returned_after=0
     )
-    moments = take_moments(frame, metrics=[BY_NAME["returned"]], dimensions=("channel",))
+    moments = take_moments(frame, metrics=[BY_NAME["returned"]], coded=coded_entries(frame, ("channel",)))
 
     n = dict(zip(moments.slices["value"], moments.base[:, :, 0, 0].T.tolist(), strict=True))
     assert n == {"all": [2, 2], "email": [1, 1], "not noted": [1, 0], "push": [0, 1]}

@@ -6,7 +6,6 @@ import numpy as np
 import polars as pl
 from outcomes.builders import entries
 
-from dagster_project.outcomes.balance import arm_balance
 from dagster_project.outcomes.entries import FAULTS
 from dagster_project.outcomes.power import POWER_SCHEMA
 from dagster_project.outcomes.readout import ReadoutRules, read_experiments
@@ -32,7 +31,7 @@ def three_experiments() -> OutcomeContent:
     return OutcomeContent(
         experiments=found.experiments.with_columns(since.alias("decided_on")),
         decisions=found.decisions,
-        balance=arm_balance(every),
+        balance=found.balance,
         readouts=found.readouts,
         money=found.money,
         second_life=second_lives(known),
