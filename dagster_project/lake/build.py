@@ -260,12 +260,14 @@ class Builder:
         con.execute(f"create view {model.table} as from read_parquet({source}){seen}")
 
     def _create_empty(self, con: duckdb.DuckDBPyConnection, model: SqlModel) -> None:
-        for read in model.reads:
-            if not exists(con, read):
-                self._view_chunk(con, read, [])
+        absent = [read for read in model.reads if not exists(con, read)]
+        for read in absent:
+            self._view_chunk(con, read, [])
         create_schema(con, model.table)
         # a table, not a view: a view takes no bound values
         con.execute(f"create table {model.table} as select * from ({model.query}) limit 0", self._values(model, None))
+        for read in absent:  # whoever asks for one of these next wants its rows
+            con.execute(f"drop {'table' if read in self.models else 'view'} {read}")
 
 
 def in_chunks(days: Sequence[str], *, n_rows: Mapping[str, int]) -> list[list[str]]:

@@ -14,14 +14,16 @@
 --   endpoint: address or device token; empty where the source tells none
 --   event: failed or bounced
 --   code: the provider's own reason; empty where it gave none
---   n_failed (messages): so far
+--   n_failed (messages): so far; 0 where another failure of the same message followed on every such day
 --   first_failed_at (UTC): the first
 --   last_failed_at (UTC): the newest
 --   n_since_alive (messages): later than the endpoint's newest proof of life
 --   first_since_alive_at (UTC): the first of these; null without one
 --
--- A message that fails and bounces on one day failed once, by the later of the two. A delivery of the same instant as
--- a failure wins: it is the retry. What counts as a proof of life is told in intermediate.channel_states.
+-- A message that fails several times on one day failed once, by the last of them. The codes before it are kept with a
+-- count of none: they say nothing more of the endpoint, but a STOP among them is a word of the user. A delivery of the
+-- same instant as a failure wins: it is the retry. What counts as a proof of life is told in
+-- intermediate.channel_states.
 
 with before as (
     select * from intermediate.failure_states_before
@@ -77,6 +79,23 @@ new_failures as (
     group by steps.user_sk, steps.channel, steps.endpoint, steps.event, steps.code
 ),
 
+followed as (
+    select
+        user_sk,
+        channel,
+        coalesce(endpoint, '') as endpoint,
+        event,
+        coalesce(code, '') as code,
+        0 as n_failed,
+        min(occurred_at) as first_failed_at,
+        max(occurred_at) as last_failed_at,
+        0 as n_since_alive,
+        cast(null as timestamp) as first_since_alive_at
+    from staging.message_events
+    where event in ('failed', 'bounced')
+    group by user_sk, channel, coalesce(endpoint, ''), event, coalesce(code, '')
+),
+
 kept as (
     select
         before.user_sk,
@@ -98,6 +117,8 @@ all_failures as (
     select * from kept
     union all
     select * from new_failures
+    union all
+    select * from followed
 )
 
 select

@@ -69,6 +69,7 @@ all_kinds as (
         code,
         n_failed as n_events
     from intermediate.failure_states
+    where n_failed > 0
 ),
 
 ranked as (

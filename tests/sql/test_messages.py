@@ -264,6 +264,23 @@ def test_failures_are_counted_by_code_and_since_the_proof_of_life(run: Run) -> N
     ]
 
 
+def test_a_code_that_another_failure_of_the_day_followed_is_kept_and_counts_for_nothing(run: Run) -> None:
+    told = {"user_sk": 1, "channel": "sms", "message_id": "m", "event": "failed", "endpoint": "x", "dt": AS_OF}
+    events = [
+        {**told, "code": "21610", "occurred_at": NOON},
+        {**told, "code": "30003", "occurred_at": NOON + timedelta(seconds=60)},
+    ]
+    rows = [step("failed", 60, channel="sms", endpoint="x", code="30003")]
+    inputs = {"intermediate.message_steps": rows, "staging.message_events": events}
+
+    made = run("intermediate.failure_states", inputs)
+
+    assert made.select("code", "n_failed", "n_since_alive", "last_failed_at").rows() == [
+        ("21610", 0, 0, NOON),
+        ("30003", 1, 1, NOON + timedelta(seconds=60)),
+    ]
+
+
 def test_the_newest_event_of_each_kind_on_a_channel(run: Run) -> None:
     state = {"user_sk": 1, "channel": "email", "n_opened": 0, "n_delivered": 0}
     failure = {"user_sk": 1, "channel": "email", "endpoint": "", "event": "bounced"}
@@ -275,6 +292,7 @@ def test_the_newest_event_of_each_kind_on_a_channel(run: Run) -> None:
         "intermediate.failure_states": [
             {**failure, "code": "550", "n_failed": 1, "last_failed_at": NOON - timedelta(days=1)},
             {**failure, "code": "421", "n_failed": 2, "last_failed_at": NOON},
+            {**failure, "code": "550", "n_failed": 0, "last_failed_at": NOON + timedelta(days=1), "event": "failed"},
         ],
     }
 
