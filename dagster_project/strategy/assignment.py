@@ -13,7 +13,7 @@ from dagster_project.strategy.catalogue import Catalogue
 from dagster_project.strategy.eligibility import cases_of, is_ours
 from dagster_project.strategy.exclusions import compatible_options
 from dagster_project.strategy.hands import allowed_options, hand_report
-from dagster_project.strategy.holdout import CONTROL, EXPLORE, OF_STRATEGY, TREAT, assign_arms, hash_draws
+from dagster_project.strategy.holdout import CONTROL, EXPLORE, OF_STRATEGY, assign_arms, hash_draws
 from dagster_project.strategy.ledger import assigned, night_rows, propensity
 from dagster_project.strategy.market import market_report, night_limits
 from dagster_project.strategy.options import best_options, price_options
@@ -231,7 +231,8 @@ def decide(
     timed = _timed(_with_hours(chosen, known.send_hours), catalogue, rules, as_of)
     cases = _without_moment(cases, timed)
     timed = timed.filter(pl.col("send_at").is_not_null())
-    exported, awaiting = timed.filter(pl.col("outcome") == EXPORT), timed.filter(pl.col("outcome") == WAIT)
+    exported = timed.filter(pl.col("outcome") == EXPORT)
+    awaiting = timed.filter((pl.col("outcome") == WAIT) & (pl.col("arm") != CONTROL))
     held_out = cases.filter(pl.col("outcome") == HOLD)
     lapsed = cases.filter(pl.col("is_churned") | is_ours())
     suppressed = lapsed.filter(pl.col("outcome").is_in([SUPPRESS, WAIT]))
@@ -271,15 +272,15 @@ def _with_pauses(
 
 
 def _chosen(cases: pl.DataFrame, contact_points: pl.DataFrame, drawn: pl.DataFrame) -> pl.DataFrame:
-    """Those to write to or waiting for it, the explorers with the option that was drawn for them, with what is known
-    of the channel.
+    """Those to write to, waiting for it or held out, the explorers with the option that was drawn for them, with what
+    is known of the channel.
     """
-    chosen = cases.filter(pl.col("outcome").is_in([EXPORT, WAIT]) & (pl.col("arm") != CONTROL))
+    chosen = cases.filter(pl.col("outcome").is_in([EXPORT, WAIT, HOLD]))
     chosen = chosen.with_columns(pl.lit(None, dtype=pl.Float64).alias("chance"))
     swapped = [name for name in drawn.columns if name != "user_sk"]
     explore = chosen.filter(pl.col("arm") == EXPLORE).drop(swapped).join(drawn, on="user_sk", how="inner")
-    treat = chosen.filter(pl.col("arm") == TREAT)
-    contacts = pl.concat([treat, explore.select(treat.columns)]).sort("user_id")
+    others = chosen.filter(pl.col("arm") != EXPLORE)
+    contacts = pl.concat([others, explore.select(others.columns)]).sort("user_id")
     of_channel = contact_points.select("user_sk", "channel", "consent_basis", "quiet_start", "quiet_end")
     return contacts.join(of_channel, on=["user_sk", "channel"], how="left", maintain_order="left")
 
@@ -302,7 +303,7 @@ def _timed(contacts: pl.DataFrame, catalogue: Catalogue, rules: DecisionRules, a
 
 
 def _without_moment(cases: pl.DataFrame, timed: pl.DataFrame) -> pl.DataFrame:
-    """The cases, suppressed where no hour had room left."""
+    """The cases, suppressed where no hour had room left, or would have had for the held out."""
     late = timed.filter(pl.col("send_at").is_null()).select("user_sk", pl.lit("capacity.hour").alias("late"))
     return cases.join(late, on="user_sk", how="left", maintain_order="left").with_columns(
         pl.when(pl.col("late").is_not_null()).then(pl.lit(SUPPRESS)).otherwise("outcome").alias("outcome"),

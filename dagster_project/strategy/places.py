@@ -111,14 +111,15 @@ def explored(
 
 
 def with_outcome(cases: pl.DataFrame, contending: pl.DataFrame, rules: DecisionRules) -> pl.DataFrame:
-    """The cases with `outcome` (EXPORT, HOLD, WAIT or SUPPRESS), the `gate` that stopped them, `gate_channel`, and
-    `own_arm`: theirs in the experiment of their strategy, if it has one. `is_other_account` of the cases is the gate
-    of those who make way for another account of theirs.
+    """The cases with `outcome` (EXPORT, HOLD, WAIT or SUPPRESS), the `gate` that stopped them, `gate_channel`,
+    `is_held_out` (who uses up nothing of the night) and `own_arm`: theirs in the experiment of their strategy, if it
+    has one. `is_other_account` of the cases is the gate of those who make way for another account of theirs.
     """
     gated = contending.select(
         "user_sk",
         "own_arm",
         "waits",
+        "is_held_out",
         gates(contending, rules=rules),
         pl.col("channel").alias("gate_channel"),
         pl.lit(value=True).alias("contends"),

@@ -31,7 +31,7 @@ def send_times(contacts: pl.DataFrame, *, catalogue: Catalogue, rules: DecisionR
     they have `user_id`, each user gets a minute of that hour by hash, as far as the rules leave it open: a list that
     goes out at once is a burst to the provider. Where a channel has an `hourly_capacity`, those for whom an hour has no
     room left go to the nearest allowed hour that has; of those who want the same, the first in the order of
-    `expected_profit` (if there), then of rows, stay.
+    `expected_profit` (if there), then of rows, stay. Whom `is_held_out` (if there) names takes no room.
 
     Raises:
         SettingsError: the business time zone does not exist.

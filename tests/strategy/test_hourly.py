@@ -78,3 +78,16 @@ def test_no_hour_ever_holds_more_than_the_limit(zones: list[str | None], limit: 
     times = [at for at in _times(_contacts(zones), rules, limit) if at]
     per_hour = Counter(at.astimezone(UTC).replace(minute=0) for at in times)
     assert max(per_hour.values(), default=0) <= limit
+
+
+def test_the_held_out_take_no_room_and_have_no_moment_where_the_treated_have_none(rules: DecisionRules) -> None:
+    contacts = _contacts(["Europe/Berlin"] * 90, profits=[float(-at) for at in range(90)])
+    held = pl.Series("is_held_out", [at % 3 == 2 for at in range(90)])
+
+    times = pl.Series("at", _times(contacts.with_columns(held), rules, 1)).is_not_null()
+    alone = pl.Series("at", _times(contacts.filter(~held), rules, 1)).is_not_null()
+
+    assert times.filter(~held).to_list() == alone.to_list()
+    last = int(times.filter(~held).arg_true().max() or 0)  # the least worthy of the treated who found an hour
+    rank_of_last = int((~held).arg_true()[last])
+    assert times.filter(held).to_list() == [at < rank_of_last for at in held.arg_true()]
