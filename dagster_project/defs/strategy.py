@@ -33,7 +33,7 @@ from dagster_project.strategy.ledger import contacts, first_arms, may_write
 from dagster_project.strategy.occasions import with_occasions
 from dagster_project.strategy.options import SCORES as MODELLED
 from dagster_project.strategy.priors import load_priors
-from dagster_project.strategy.series import Past
+from dagster_project.strategy.series import Past, known_to_every_account
 from dagster_project.strategy.stopping import NO_STOPS, night_stops, stop_reasons
 from dagster_project.strategy.tables import (
     ASSIGNMENTS,
@@ -133,11 +133,12 @@ def past_of(project: Project, candidates: pl.DataFrame, as_of: date) -> Past:
     answers = candidates.join(responses, on="user_sk", how="left").select("user_sk", answered)
     ledger = project.ledger_rows(after=date.min, before=as_of)
     rules = replace(project.decision_rules(), hands=project.hands(as_of))
-    return Past(
+    past = Past(
         contacts=contacts(ledger, candidates, catalogue=project.catalogue),
         answers=answers,
         arms=first_arms(ledger, candidates, rules=rules),
     )
+    return known_to_every_account(past, candidates)
 
 
 def make_send_hours(project: Project, as_of: date) -> pl.DataFrame:

@@ -57,21 +57,6 @@ def counted_sends(sends: pl.DataFrame | None, listed: pl.DataFrame | None, *, ex
     return pl.concat([known, planned]).sort(SENDS.names())
 
 
-def of_persons(sends: pl.DataFrame, users: pl.DataFrame) -> pl.DataFrame:
-    """The messages, those to one account of a person at each of their accounts: it is the person who reads them.
-
-    `users` has `user_sk`, and `person_key` equal for the accounts of one person (null or empty: an account alone).
-    """
-    named = users.filter(pl.col("person_key") != "").select("user_sk", "person_key")
-    several = named.filter(pl.len().over("person_key") > 1)
-    pairs = several.join(several, on="person_key", how="inner", suffix="_other").filter(
-        pl.col("user_sk") != pl.col("user_sk_other")
-    )
-    others = sends.join(pairs.select("user_sk", "user_sk_other"), on="user_sk", how="inner")
-    at_others = others.select(pl.col("user_sk_other").alias("user_sk"), "channel", "sent_at")
-    return pl.concat([sends, at_others]).sort(SENDS.names())
-
-
 def capped_points(
     sends: pl.DataFrame, users: pl.DataFrame, *, caps: Sequence[Cap], channels: Sequence[str], at: datetime
 ) -> pl.DataFrame:

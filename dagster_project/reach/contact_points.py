@@ -14,10 +14,11 @@ from dagster_project.compliance.grounds import own_ground
 from dagster_project.compliance.law import Law, birthday
 from dagster_project.compliance.packs import LawBook
 from dagster_project.compliance.rules import Frequency
-from dagster_project.reach.caps import Cap, capped_points, counted_sends, of_persons, own_limits
+from dagster_project.reach.caps import Cap, capped_points, counted_sends, own_limits
 from dagster_project.reach.choices import CHOICES, GRANT, UNCLEAR, WITHDRAWAL, ChoiceReading, stated_choices
 from dagster_project.reach.complaints import shut_channels
 from dagster_project.reach.deliveries import delivery_states
+from dagster_project.reach.persons import of_persons
 
 # Rule and what it makes of a channel; strongest first: the user's own word before the law's, law before technology.
 RULES: tuple[tuple[str, str], ...] = (

@@ -1,10 +1,11 @@
 """What earlier contacts say of tonight: the next step of a series, pauses that grow without answers, words used up."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
 import polars as pl
 
+from dagster_project.reach.persons import of_persons
 from dagster_project.strategy.catalogue import Catalogue
 from dagster_project.strategy.holdout import NO_ARMS
 
@@ -53,6 +54,16 @@ class Past:
 
 
 NO_PAST = Past(contacts=CONTACTS.to_frame(), answers=ANSWERS.to_frame())
+
+
+def known_to_every_account(past: Past, users: pl.DataFrame) -> Past:
+    """The past of persons: it is the person who was written to and who answers, on whichever of their accounts.
+
+    `users`: user_sk and person_key.
+    """
+    answers = of_persons(past.answers, users).group_by("user_sk").agg(pl.col("answered_on").max())
+    contacts = of_persons(past.contacts, users).unique(maintain_order=True)
+    return replace(past, contacts=contacts, answers=answers.sort("user_sk"))
 
 
 def standings(past: Past, *, catalogue: Catalogue, min_days_between: int) -> pl.DataFrame:

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dagster_project.reach.caps import SENDS, Cap, capped_points, counted_sends, of_persons
+from dagster_project.reach.caps import SENDS, Cap, capped_points, counted_sends
+from dagster_project.reach.persons import of_persons
 
 AT = datetime(2026, 6, 2, 3)  # noqa: DTZ001
 USERS = pl.DataFrame({"user_sk": [1, 2], "law": ["default", "default+cn"]})

@@ -14,6 +14,7 @@ from dagster_project.strategy.series import (
     CONTACTS,
     REST_DAYS,
     Past,
+    known_to_every_account,
     next_options,
     pauses,
     standings,
@@ -57,6 +58,21 @@ def tonight(
     left = next_options(options(*strategies, channel=channel), standing, before, catalogue=CATALOGUE)
     cool = dict(pauses(standing, left, as_of=AS_OF).iter_rows())
     return left.select("strategy_id", "step", "template_id").rows(), cool.get(1)
+
+
+def test_a_person_rests_on_every_account_until_one_of_them_answers() -> None:
+    users = pl.DataFrame({"user_sk": [1, 2, 3], "person_key": ["p", "p", ""]})
+    before = known_to_every_account(past((3, "whats_new", 1), answered=9), users)
+
+    standing = standings(before, catalogue=CATALOGUE, min_days_between=7)
+    assert standing.select("user_sk", "last_contact_on", "n_unanswered").rows() == [
+        (1, SEND_ON - timedelta(days=3), 1),
+        (2, SEND_ON - timedelta(days=3), 1),
+    ]
+
+    answered = pl.DataFrame([(2, SEND_ON - timedelta(days=1))], schema=ANSWERS, orient="row")
+    heard = known_to_every_account(Past(contacts=before.contacts, answers=answered), users)
+    assert standings(heard, catalogue=CATALOGUE, min_days_between=7)["n_unanswered"].to_list() == [0, 0]
 
 
 def test_without_a_past_everything_begins_with_its_first_words() -> None:
