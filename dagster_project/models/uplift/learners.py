@@ -15,7 +15,8 @@ from dagster_project.models.threads import threads_for
 from dagster_project.models.uplift.bends import BentLines
 from dagster_project.models.uplift.nuisances import (
     Design,
-    Predict,
+    Regression,
+    arm_regressions,
     cross_fitted,
     outcome_regression,
     pseudo_effects,
@@ -69,16 +70,19 @@ class _DoublyRobust:
 
     design: Design
     rows: Floats
-    straight: Predict
+    straight: Callable[[Floats], Floats]
     rest: Floats
 
 
 def _doubly_robust(trial: Trial, seed: int) -> _DoublyRobust:
     design, rows = Design.of(trial.x)
-    nuisances = cross_fitted(trial, rows, seed=seed)
+    arms = arm_regressions(trial, rows)
+    nuisances = cross_fitted(trial, rows, seed=seed, arms=arms)
     effects, contrast = pseudo_effects(trial, nuisances), nuisances.contacted - nuisances.alone
-    slope, differ = shrunken_slope(contrast, effects), _difference(trial, rows)
-    return _DoublyRobust(design, rows, lambda asked: slope * differ(asked), effects - slope * contrast)
+    slope, (alone, contacted) = shrunken_slope(contrast, effects), arms
+    return _DoublyRobust(
+        design, rows, lambda asked: slope * (contacted(asked) - alone(asked)), effects - slope * contrast
+    )
 
 
 def fit_r(trial: Trial, seed: int) -> Score:
@@ -101,15 +105,13 @@ def fit_x(trial: Trial, seed: int) -> Score:
 def fit_t(trial: Trial, seed: int) -> Score:  # noqa: ARG001 - nothing is drawn
     """The difference of two regressions, one per arm."""
     design, rows = Design.of(trial.x)
-    differ = _difference(trial, rows)
-    return lambda x: differ(design.rows(x))
+    alone, contacted = arm_regressions(trial, rows)
 
+    def score(x: Matrix) -> Floats:
+        asked = design.rows(x)
+        return np.asarray(contacted(asked) - alone(asked))
 
-def _difference(trial: Trial, rows: Floats) -> Predict:
-    alone, contacted = (
-        outcome_regression(rows[arm], trial.outcome[arm]) for arm in (~trial.is_treated, trial.is_treated)
-    )
-    return lambda asked: np.asarray(contacted(asked) - alone(asked))
+    return score
 
 
 def fit_s(trial: Trial, seed: int) -> Score:  # noqa: ARG001 - nothing is drawn
@@ -210,6 +212,6 @@ def _interacted(rows: Floats, is_treated: Flags) -> Floats:
     return np.column_stack([rows, treated, treated * rows])
 
 
-def _contrast(model: Predict, rows: Floats) -> Floats:
+def _contrast(model: Regression, rows: Floats) -> Floats:
     everyone = np.ones(len(rows), dtype=bool)
     return model(_interacted(rows, everyone)) - model(_interacted(rows, ~everyone))
