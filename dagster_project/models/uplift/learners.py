@@ -12,14 +12,18 @@ import numpy as np
 from dagster_project.models.boosting import in_passes
 from dagster_project.models.features import Matrix
 from dagster_project.models.threads import threads_for
-from dagster_project.models.uplift.bends import BentLines
+from dagster_project.models.uplift.bends import Bends, Terms
 from dagster_project.models.uplift.nuisances import (
     Design,
-    Predict,
+    Nuisances,
+    Regression,
+    arm_regressions,
+    certainty,
     cross_fitted,
     outcome_regression,
     pseudo_effects,
 )
+from dagster_project.models.uplift.relevance import relevant_line
 from dagster_project.models.uplift.trials import Flags, Floats, Trial
 
 MOST_ROWS = 500_000  # that any learner is fitted to
@@ -41,44 +45,47 @@ class Learner:
 
 
 def fit_dr(trial: Trial, seed: int) -> Score:
-    """Doubly robust learner: effects on what two cross-fitted regressions differ by, then bent lines on the rest.
+    """Doubly robust learner: effects on bent lines, and on what a step in log-odds changes, with features or without.
 
-    Source: Kennedy 2023. Where effects follow the outcome's own odds the regressions know them best; what they cannot
-    say, a sum over features can in most cases, with less noise than trees (`python -m benchmarks.uplift_worlds`).
+    A row counts by how little its effect errs. Source: Kennedy 2023. Where effects follow the outcome's own odds the
+    regressions know them best; what they cannot say, a sum over features can in most cases, with less noise than
+    trees. Which of these tell anything is asked of the rows (`python -m benchmarks.uplift_worlds`).
     """
-    parts = _doubly_robust(trial, seed)
-    lines = BentLines.fit(parts.rows, parts.rest)
+    design, rows = Design.of(trial.x)
+    alone, contacted = arm_regressions(trial, rows)
+    nuisances = cross_fitted(trial, rows, seed=seed, arms=(alone, contacted))
+    terms = Terms(Bends.of(rows), share=float(trial.propensity.mean()), is_binary=trial.is_binary)
+    line = relevant_line(
+        lambda some: terms.columns(rows[some], nuisances.take(some)),
+        pseudo_effects(trial, nuisances),
+        groups=terms.groups(rows.shape[1]),
+        weights=certainty(trial, nuisances),
+    )
 
     def score(x: Matrix) -> Floats:
-        rows = parts.design.rows(x)
-        return np.asarray(parts.straight(rows) + lines(rows))
+        asked = design.rows(x)
+        return line(terms.columns(asked, Nuisances(alone(asked), contacted(asked))))
 
     return score
 
 
 def fit_boosted_dr(trial: Trial, seed: int) -> Score:
-    """Doubly robust learner with small boosted trees on the rest: for effects where two features must meet."""
-    parts = _doubly_robust(trial, seed)
-    trees = _trees(trial.x, parts.rest, seed=seed, n_trees=N_LAST_TREES)
-    return lambda x: parts.straight(parts.design.rows(x)) + trees(x)
+    """Doubly robust learner, effects on what two regressions differ by, then small boosted trees on the rest.
 
-
-@dataclass(frozen=True)
-class _DoublyRobust:
-    """The design, the trial's rows by it, what the two regressions say of such rows, and what they left unsaid."""
-
-    design: Design
-    rows: Floats
-    straight: Predict
-    rest: Floats
-
-
-def _doubly_robust(trial: Trial, seed: int) -> _DoublyRobust:
+    The difference is shrunken as far as unseen rows advise. For effects where two features must meet.
+    """
     design, rows = Design.of(trial.x)
-    nuisances = cross_fitted(trial, rows, seed=seed)
+    alone, contacted = arm_regressions(trial, rows)
+    nuisances = cross_fitted(trial, rows, seed=seed, arms=(alone, contacted))
     effects, contrast = pseudo_effects(trial, nuisances), nuisances.contacted - nuisances.alone
-    slope, differ = shrunken_slope(contrast, effects), _difference(trial, rows)
-    return _DoublyRobust(design, rows, lambda asked: slope * differ(asked), effects - slope * contrast)
+    slope = shrunken_slope(contrast, effects)
+    trees = _trees(trial.x, effects - slope * contrast, seed=seed, n_trees=N_LAST_TREES)
+
+    def score(x: Matrix) -> Floats:
+        asked = design.rows(x)
+        return np.asarray(slope * (contacted(asked) - alone(asked)) + trees(x))
+
+    return score
 
 
 def fit_r(trial: Trial, seed: int) -> Score:
@@ -101,15 +108,13 @@ def fit_x(trial: Trial, seed: int) -> Score:
 def fit_t(trial: Trial, seed: int) -> Score:  # noqa: ARG001 - nothing is drawn
     """The difference of two regressions, one per arm."""
     design, rows = Design.of(trial.x)
-    differ = _difference(trial, rows)
-    return lambda x: differ(design.rows(x))
+    alone, contacted = arm_regressions(trial, rows)
 
+    def score(x: Matrix) -> Floats:
+        asked = design.rows(x)
+        return np.asarray(contacted(asked) - alone(asked))
 
-def _difference(trial: Trial, rows: Floats) -> Predict:
-    alone, contacted = (
-        outcome_regression(rows[arm], trial.outcome[arm]) for arm in (~trial.is_treated, trial.is_treated)
-    )
-    return lambda asked: np.asarray(contacted(asked) - alone(asked))
+    return score
 
 
 def fit_s(trial: Trial, seed: int) -> Score:  # noqa: ARG001 - nothing is drawn
@@ -210,6 +215,6 @@ def _interacted(rows: Floats, is_treated: Flags) -> Floats:
     return np.column_stack([rows, treated, treated * rows])
 
 
-def _contrast(model: Predict, rows: Floats) -> Floats:
+def _contrast(model: Regression, rows: Floats) -> Floats:
     everyone = np.ones(len(rows), dtype=bool)
     return model(_interacted(rows, everyone)) - model(_interacted(rows, ~everyone))

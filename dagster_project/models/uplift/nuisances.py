@@ -1,6 +1,5 @@
 """What an outcome would be with and without contact, told by plain regressions of rows not asked about."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +10,10 @@ from dagster_project.models.uplift.trials import Flags, Floats, Trial, deal_fold
 FEW_FOLDS, MANY_FOLDS = 2, 5  # from ROWS_FOR_FEW rows on a half teaches a plain regression as much as four fifths
 ROWS_FOR_FEW = 20_000
 RIDGE = 1.0
-Predict = Callable[[Floats], Floats]
+MOST_CERTAIN = 0.99  # quantile: a row whose outcome seems sure counts no more than this one
+SMALL_STEP = 1e-4  # of a weight; Newton's error after it is of the order of its square
+MOST_STEPS = 100
+MOST_ASCENT = 0.1  # of the descent that a step set out on: half of it left one regression in 1,200 odd ones astray
 
 
 @dataclass(frozen=True)
@@ -63,49 +65,107 @@ class Nuisances:
     alone: Floats
     contacted: Floats
 
-    def mean(self, propensity: Floats) -> Floats:
+    def mean(self, propensity: Floats | float) -> Floats:
         """Expected outcome before the draw."""
         return np.asarray(propensity * self.contacted + (1 - propensity) * self.alone)
 
+    def take(self, rows: slice) -> "Nuisances":
+        """Of some of the rows."""
+        return Nuisances(self.alone[rows], self.contacted[rows])
 
-def outcome_regression(design: Floats, outcome: Floats) -> Predict:
-    """E(outcome | row): logistic where the outcome happens or does not, else linear; both with an L2 penalty."""
+
+@dataclass(frozen=True)
+class Regression:
+    """E(outcome | row) on the lines of a design; `is_logistic`: the line is of log-odds."""
+
+    constant: float
+    weights: Floats
+    is_logistic: bool = False
+
+    def __call__(self, rows: Floats) -> Floats:
+        """The expected outcome of each row."""
+        line = rows @ self.weights + self.constant
+        return _chance(line) if self.is_logistic else np.asarray(line)
+
+
+def outcome_regression(design: Floats, outcome: Floats, *, start: Regression | None = None) -> Regression:
+    """E(outcome | row): logistic where the outcome happens or does not, else linear; both with an L2 penalty.
+
+    `start`: a regression of rows much like these. It saves steps, and moves no answer.
+    """
     if len(outcome) == 0 or np.ptp(outcome) == 0:
-        constant = float(outcome[0]) if len(outcome) else 0.0
-        return lambda rows: np.full(len(rows), constant)
+        return Regression(float(outcome[0]) if len(outcome) else 0.0, np.zeros(design.shape[1]))
     if np.isin(outcome, (0.0, 1.0)).all():
-        from sklearn.linear_model import LogisticRegression
-
-        logistic = LogisticRegression(C=1.0, max_iter=1000).fit(design, outcome)
-        return lambda rows: np.asarray(logistic.predict_proba(rows)[:, 1])
+        return _logistic(design, outcome, start if start is not None and start.is_logistic else None)
     from sklearn.linear_model import Ridge
 
     linear = Ridge(alpha=RIDGE).fit(design, outcome)
-    return lambda rows: np.asarray(linear.predict(rows))
+    return Regression(float(linear.intercept_), np.asarray(linear.coef_))
+
+
+def _logistic(design: Floats, outcome: Floats, start: Regression | None) -> Regression:
+    """By Newton's method: half the time of scikit-learn's at 17,000 × 9, a fifth from a good start.
+
+    A step that comes out where it climbs again went too far, and is halved.
+    """
+    columns = np.column_stack([np.ones(len(design)), design])
+    penalty = np.full(columns.shape[1], RIDGE)
+    penalty[0] = 0.0
+    if start is None:
+        share = outcome.mean()
+        weights = np.concatenate([[np.log(share / (1 - share))], np.zeros(design.shape[1])])
+    else:
+        weights = np.concatenate([[start.constant], start.weights])
+    step, descent = np.zeros_like(weights), np.inf
+    for _ in range(MOST_STEPS):
+        chance = _chance(columns @ weights)
+        slope = columns.T @ (chance - outcome) + penalty * weights
+        if slope @ step > MOST_ASCENT * descent:
+            step = step / 2
+            weights = weights - step
+            continue
+        curvature = columns.T @ (columns * (chance * (1 - chance))[:, None]) + np.diag(penalty)
+        step = -np.linalg.solve(curvature, slope)
+        weights, descent = weights + step, -float(slope @ step)
+        if np.abs(step).max() < SMALL_STEP:
+            break
+    return Regression(float(weights[0]), weights[1:], is_logistic=True)
+
+
+def arm_regressions(trial: Trial, rows: Floats) -> tuple[Regression, Regression]:
+    """The outcome of users left alone, and of users contacted."""
+    alone, contacted = (
+        outcome_regression(rows[arm], trial.outcome[arm]) for arm in (~trial.is_treated, trial.is_treated)
+    )
+    return alone, contacted
 
 
 def fitted_nuisances(learn: Trial, asked: Trial) -> Nuisances:
     """Of the asked rows, by regressions per arm of the others."""
     design, rows = Design.of(learn.x)
     wanted = design.rows(asked.x)
-    arms = (~learn.is_treated, learn.is_treated)
-    alone, contacted = (outcome_regression(rows[arm], learn.outcome[arm])(wanted) for arm in arms)
-    return Nuisances(alone, contacted)
+    alone, contacted = arm_regressions(learn, rows)
+    return Nuisances(alone(wanted), contacted(wanted))
 
 
-def cross_fitted(trial: Trial, rows: Floats, *, seed: int) -> Nuisances:
+def cross_fitted(
+    trial: Trial, rows: Floats, *, seed: int, arms: tuple[Regression, Regression] | None = None
+) -> Nuisances:
     """Of every row, by regressions that have not seen the outcome of its person; `rows` as the trial's design has them.
 
-    The design is that of all rows: it knows what they are like, and nothing of their outcomes.
+    The design is that of all rows: it knows what they are like, and nothing of their outcomes. `arms`: the regressions
+    of all rows, if they are there: what is fitted without a fold starts from them.
     """
     n_folds = FEW_FOLDS if trial.n >= ROWS_FOR_FEW else MANY_FOLDS
     fold = deal_folds(trial, n_folds=n_folds, seed=seed)
+    starts = arms or arm_regressions(trial, rows)
     told = np.empty((2, trial.n))
     for k in range(n_folds):
         is_asked = fold == k
         for arm, is_arm in enumerate((~trial.is_treated, trial.is_treated)):
             learn = is_arm & ~is_asked
-            told[arm, is_asked] = outcome_regression(rows[learn], trial.outcome[learn])(rows[is_asked])
+            model = outcome_regression(rows[learn], trial.outcome[learn], start=starts[arm])
+            told[arm, is_asked] = model(rows[is_asked])
     return Nuisances(told[0], told[1])
 
 
@@ -117,6 +177,19 @@ def pseudo_effects(trial: Trial, nuisances: Nuisances) -> Floats:
     error = trial.outcome - np.where(trial.is_treated, nuisances.contacted, nuisances.alone)
     weight = np.where(trial.is_treated, 1 / trial.propensity, -1 / (1 - trial.propensity))
     return np.asarray(nuisances.contacted - nuisances.alone + weight * error)
+
+
+def certainty(trial: Trial, nuisances: Nuisances) -> Floats:
+    """One over the variance of each row's doubly robust effect, as far as a yes or no tells its own."""
+    alone, contacted = (
+        told * (1 - told) if trial.is_binary else np.ones(trial.n) for told in (nuisances.alone, nuisances.contacted)
+    )
+    found = 1 / np.maximum(contacted / trial.propensity + alone / (1 - trial.propensity), np.finfo(float).eps)
+    return np.asarray(np.minimum(found, np.quantile(found, MOST_CERTAIN)))
+
+
+def _chance(log_odds: Floats) -> Floats:
+    return np.asarray(0.5 + 0.5 * np.tanh(0.5 * log_odds))  # overflows nowhere
 
 
 def _signed_log(x: Matrix) -> Floats:
