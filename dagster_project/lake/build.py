@@ -310,7 +310,8 @@ def exists(con: duckdb.DuckDBPyConnection, table: str) -> bool:
     """Whether `schema.table` is known on this connection."""
     schema, _, name = table.partition(".")
     found = con.execute(
-        "select count(*) from information_schema.tables where table_schema = $schema and table_name = $name",
+        "select count(*) from information_schema.tables "
+        "where table_catalog = current_database() and table_schema = $schema and table_name = $name",
         {"schema": schema, "name": name},
     ).fetchall()
     return bool(found[0][0])
