@@ -25,7 +25,7 @@ ROWS_AT_ONCE = 2_000_000  # a wide row costs up to 800 bytes while it is written
 
 
 class Connect(Protocol):
-    """Opens a fresh DuckDB."""
+    """Opens an empty database."""
 
     def __call__(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         """A connection that closes itself."""
