@@ -97,7 +97,7 @@ class Project:
         return LakeArrivals(self.lake, self.sources)
 
     def connect(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-        """A fresh DuckDB with the settings' threads and memory."""
+        """A connection to an empty database, with the settings' threads and memory."""
         return connect(
             spill=self.settings.data_dir / "tmp",
             threads=self.settings.engine.threads,

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from dagster_project.compliance.law import Law
 from dagster_project.compliance.rules import ForbiddenWords, RequiredText
@@ -31,14 +32,19 @@ def review_wording(
         if (said := _missing(rule, parts.get(rule.part)))
     ]
     forbidden = [
-        WordingFault(rule.id, part, f"says {found.group(0)!r}", rule.citation)
+        WordingFault(rule.id, part, f"says {said!r}", rule.citation)
         for rule in law.of_kind(ForbiddenWords, channel)
         if rule.locale == locale and (not rule.industries or industry in rule.industries)
         for part, text in parts.items()
-        for pattern in rule.patterns
-        if text and (found := re.search(pattern, text, flags=re.IGNORECASE))
+        if text
+        for said in _found(rule.patterns, text)
     ]
     return tuple(sorted({*missing, *forbidden}))
+
+
+@lru_cache(maxsize=1 << 15)  # dozens of laws share the rules that ask the same of the same words
+def _found(patterns: tuple[str, ...], text: str) -> tuple[str, ...]:
+    return tuple(found[0] for pattern in patterns if (found := re.search(pattern, text, flags=re.IGNORECASE)))
 
 
 def _missing(rule: RequiredText, text: str | None) -> str | None:

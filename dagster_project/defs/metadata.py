@@ -68,7 +68,8 @@ def sql_lineage(model: SqlModel, columns_of: Mapping[str, Sequence[str]]) -> dg.
         layer, name = table.split(".")
         schema.setdefault(layer, {})[name] = dict.fromkeys(columns_of.get(table, ()), "unknown")
     try:
-        nodes = lineage(None, model.query, dialect="duckdb", schema=schema)
+        # untrimmed: what a node shows of its query is not read, and to trim it copies the query for each column
+        nodes = lineage(None, model.query, dialect="duckdb", schema=schema, trim_selects=False)
     except SqlglotError:
         nodes = {}  # a construct that the lineage cannot follow; the columns then show no origin
     return dg.TableColumnLineage(

@@ -25,7 +25,7 @@ ROWS_AT_ONCE = 2_000_000  # a wide row costs up to 800 bytes while it is written
 
 
 class Connect(Protocol):
-    """Opens a fresh DuckDB."""
+    """Opens an empty database."""
 
     def __call__(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         """A connection that closes itself."""
@@ -312,7 +312,8 @@ def exists(con: duckdb.DuckDBPyConnection, table: str) -> bool:
     """Whether `schema.table` is known on this connection."""
     schema, _, name = table.partition(".")
     found = con.execute(
-        "select count(*) from information_schema.tables where table_schema = $schema and table_name = $name",
+        "select count(*) from information_schema.tables "
+        "where table_catalog = current_database() and table_schema = $schema and table_name = $name",
         {"schema": schema, "name": name},
     ).fetchall()
     return bool(found[0][0])

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import duckdb
 import polars as pl
 
 from dagster_project.errors import LakeError
 from dagster_project.lake.audit import TestResult, count_failing, refuse_failures
+from dagster_project.lake.duck import connect
 from dagster_project.lake.sql_model import ColumnDoc, SqlTest, parse_columns, parse_header_text, parse_test, words
 
 FINITE = SqlTest("finite", "rows with a NaN or an infinite number in any column")
@@ -82,7 +82,7 @@ def audit_frame(
         raise LakeError(
             f"{doc.table}: documented and made columns differ: {odd}", fix="let the document name each column"
         )
-    with duckdb.connect() as con:
+    with connect() as con:
         con.register("made", frame)
         results = tuple(
             TestResult(

@@ -70,15 +70,15 @@ def test_the_same_bytes_whatever_the_rows_order_and_the_keys(contracts: pl.DataF
     assert again.metrics == night.metrics
 
 
-def test_several_contracts_of_a_user_combine_to_any_end(contracts: pl.DataFrame) -> None:
+def test_several_contracts_of_a_user_combine_to_any_end(contracts: pl.DataFrame, night: ContractNight) -> None:
     running = contracts.filter(pl.col("ended_on").is_null()).sort("user_id").head(2)
     pair = contracts.with_columns(
         pl.col("user_id").replace(running["user_id"][1], running["user_id"][0]),
         pl.col("user_sk").replace(running["user_sk"][1], running["user_sk"][0]),
     )
-    night = fit_contracts(pair, spec=SPEC)
-    row = night.scores.filter(user_id=running["user_id"][0]).row(0, named=True)
-    single = fit_contracts(contracts, spec=SPEC).scores["p_churn"].head(2).to_list()
+    joined = fit_contracts(pair, spec=SPEC)
+    row = joined.scores.filter(user_id=running["user_id"][0]).row(0, named=True)
+    single = night.scores["p_churn"].head(2).to_list()
     assert row["n_contracts"] == 2
     assert row["p_churn"] == pytest.approx(1 - (1 - single[0]) * (1 - single[1]), abs=0.02)
 

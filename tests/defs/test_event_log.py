@@ -38,3 +38,21 @@ def test_without_a_home_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
     with pytest.raises(dg.DagsterInvariantViolationError, match="DAGSTER_HOME"):
         KeptEventLog.from_config_value(None, {})
+
+
+def test_only_the_index_and_the_newest_run_stay_open_and_all_is_closed_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = make_home(tmp_path)
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    with dg.DagsterInstance.get() as instance:
+        older, newer = (dg.materialize([told], instance=instance).run_id for _ in range(2))
+        assert sorted(path.stem for path in home.rglob("runs/*.db-wal")) == sorted(["index", newer])
+        assert instance.all_logs(older) != []
+
+        instance.wipe()
+        assert instance.all_logs(older) == []
+        again = dg.materialize([told], instance=instance).run_id
+
+    assert list(home.rglob("runs/*.db-wal")) == []
+    assert SqliteEventLogStorage(str(home / "history" / "runs")).get_logs_for_run(again) != []

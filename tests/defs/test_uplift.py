@@ -1,7 +1,6 @@
 """Uplift on the lake of a whole night: what of a campaign is read, and what is known of its users before it."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
@@ -11,14 +10,12 @@ from dagster_project.defs import uplift
 from dagster_project.models.uplift import judging, night
 from dagster_project.models.uplift.history import POOLED
 from dagster_project.models.uplift.tables import UPLIFT_SCORES, UPLIFT_VERDICTS
-from defs.worlds import NIGHT, Company, known_until, plain, world, write
+from defs.worlds import NIGHT, Company, plain
 
 
 @pytest.fixture(scope="module")
-def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
-    made = write(known_until(world(), NIGHT), tmp_path_factory.mktemp("uplift"))
-    made.run(NIGHT)
-    yield made
+def company(past: Company, tmp_path_factory: pytest.TempPathFactory) -> Company:
+    return past.copy(tmp_path_factory.mktemp("uplift") / "copy")
 
 
 def test_a_campaign_of_few_is_thin_and_nobody_gets_a_score(company: Company) -> None:
