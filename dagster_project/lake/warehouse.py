@@ -43,7 +43,9 @@ def publish_warehouse(
         con.execute("create table about (name varchar, value varchar)")
         con.executemany("insert into about values (?, ?)", [("as_of", as_of.isoformat()), *sorted(facts.items())])
         for shelf in shelves:
+            con.begin()  # a comment of its own would wait for the disk
             fill(con, lake, shelf)
+            con.commit()
     aside.replace(path)
 
 

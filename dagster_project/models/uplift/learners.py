@@ -156,7 +156,7 @@ def fit_p_return(trial: Trial) -> Score:
     return lambda x: model(design.rows(x))
 
 
-DR = Learner("dr", "doubly robust learner, regressions first and bent lines last", fit_dr)
+DR = Learner("dr", "doubly robust learner, regressions first, bent lines and steps in log-odds last", fit_dr)
 S = Learner("s", "one regression with interactions", fit_s)
 CANDIDATES: tuple[Learner, ...] = (
     DR,
