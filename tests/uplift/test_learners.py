@@ -3,7 +3,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks.uplift_worlds import world
 from dagster_project.models.uplift.calibration import best_line
 from dagster_project.models.uplift.gains import ranked_value
 from dagster_project.models.uplift.learners import CANDIDATES, DR, LEARNERS
@@ -83,19 +82,3 @@ def test_rows_of_one_person_widen_the_interval():
     alone = best_line(score, score + error, person=np.arange(1_000))
     five_times = best_line(np.tile(score, 5), np.tile(score + error, 5), person=np.tile(np.arange(1_000), 5))
     np.testing.assert_allclose(five_times.covariance, alone.covariance, rtol=1e-9)
-
-
-@pytest.mark.parametrize("kind", ["U", "even log-odds", "sleeping dogs", "24 features"])
-def test_the_doubly_robust_learner_gets_most_of_what_can_be_had(kind):
-    trial, _ = world(kind, 20_000, seed=11)
-    fresh, effect = world(kind, 20_000, seed=12)
-    best, anybody = ranked_value(effect, effect), ranked_value(effect, np.zeros(20_000))
-    had = ranked_value(effect, DR.fit(trial, 0)(fresh.x)) - anybody
-    assert had > 0.6 * (best - anybody)
-
-
-def test_where_nobody_or_everybody_comes_the_doubly_robust_learner_ranks_nobody():
-    trial, _ = simulated_trial(3_000, seed=4, slope=0.1)
-    for always in (0.0, 1.0):
-        score = DR.fit(replace(trial, outcome=np.full(trial.n, always)), 0)(trial.x)
-        np.testing.assert_allclose(score, 0, atol=1e-9)

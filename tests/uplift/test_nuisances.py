@@ -1,17 +1,8 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from dagster_project.models.uplift.nuisances import (
-    Design,
-    Nuisances,
-    arm_regressions,
-    certainty,
-    cross_fitted,
-    outcome_regression,
-)
+from dagster_project.models.uplift.nuisances import Design, arm_regressions, cross_fitted, outcome_regression
 from uplift.simulated import simulated_trial
 
 
@@ -58,22 +49,3 @@ def test_a_start_moves_no_answer():
 def test_an_outcome_that_never_differs_is_told_as_it_is(outcome):
     expected = outcome[:1].sum()
     assert outcome_regression(np.ones((len(outcome), 2)), outcome)(np.ones((2, 2))).tolist() == [expected, expected]
-
-
-def test_the_certainty_of_an_effect_is_one_over_its_variance():
-    n = 200
-    trial, _ = simulated_trial(n, seed=5, slope=0.1)
-    trial = replace(trial, propensity=np.full(n, 0.8))
-    nuisances = Nuisances(np.r_[np.full(n // 2, 0.1), np.full(n // 2, 0.5)], np.full(n, 0.2))
-    few, many = 1 / (0.16 / 0.8 + 0.09 / 0.2), 1 / (0.16 / 0.8 + 0.25 / 0.2)
-    np.testing.assert_allclose(certainty(trial, nuisances), np.r_[np.full(n // 2, few), np.full(n // 2, many)])
-    amounts = replace(trial, outcome=trial.outcome * 20)
-    np.testing.assert_allclose(certainty(amounts, nuisances), 1 / (1 / 0.8 + 1 / 0.2))
-
-
-def test_a_row_whose_outcome_seems_sure_does_not_count_for_all():
-    trial, _ = simulated_trial(1_000, seed=5, slope=0.1)
-    told = np.full(1_000, 0.2)
-    told[0] = 0.0
-    found = certainty(trial, Nuisances(told, told))
-    assert found.max() == found.min()

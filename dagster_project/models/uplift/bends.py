@@ -1,14 +1,14 @@
-"""What effects are taken for a sum of: lines that bend at quantiles, and steps in log-odds."""
+"""A sum of bent lines, one per feature, shrunken as far as the rows themselves advise."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from dagster_project.models.uplift.nuisances import Nuisances
-from dagster_project.models.uplift.trials import Floats, Ints
+from dagster_project.models.uplift.trials import Floats
 
 QUANTILES = (0.2, 0.4, 0.6, 0.8)
 ROWS_FOR_QUANTILES = 5_000
+PENALTIES = np.logspace(0, 7, 29)  # on features of unit spread; at the last next to nothing is left of them
 
 
 @dataclass(frozen=True)
@@ -37,25 +37,38 @@ class Bends:
 
 
 @dataclass(frozen=True)
-class Terms:
-    """What effects are sums of: bent lines; and what a small step in log-odds changes, even or along a feature.
+class BentLines:
+    """A ridge regression on features and bends. Its penalty is that of least generalised cross-validation.
 
-    `share`: of the contacted. An outcome that is no yes or no has no odds, and nought in their columns.
+    Source: Golub, Heath and Wahba 1979. In closed form: one product of the columns and their eigenvalues serve all
+    penalties, where scikit-learn's RidgeCV decomposes the rows (twelve times as long at 34,000 × 30).
     """
 
     bends: Bends
-    share: float
-    is_binary: bool
+    weights: Floats
+    constant: float
 
-    def columns(self, rows: Floats, expected: Nuisances) -> Floats:
-        """Rows × terms."""
-        mean = expected.mean(self.share)
-        step = mean * (1 - mean) if self.is_binary else np.zeros(len(rows))
-        return np.column_stack([self.bends.columns(rows), step[:, None] * rows, step])
+    @staticmethod
+    def fit(rows: Floats, target: Floats) -> "BentLines":
+        """The lines through these rows × features."""
+        bends = Bends.of(rows)
+        columns = bends.columns(rows)
+        centre, spread, level = columns.mean(axis=0), columns.std(axis=0), float(target.mean())
+        scale = np.where(spread > 0, spread, 1.0)
+        columns = (columns - centre) / scale
+        weights = _of_least_gcv(columns.T @ columns, columns.T @ (target - level), target) / scale
+        return BentLines(bends, weights, level - float(centre @ weights))
 
-    def groups(self, n_features: int) -> Ints:
-        """Each line, the bends of each feature, each line of log-odds and the even step are shrunken apart."""
-        lines = np.arange(n_features)
-        bends = n_features + np.array(self.bends.feature, dtype=np.int64)
-        _, group = np.unique(np.concatenate([lines, bends, -1 - lines, [-1 - n_features]]), return_inverse=True)
-        return np.asarray(group)
+    def __call__(self, rows: Floats) -> Floats:
+        """The fitted value of each row."""
+        return np.asarray(self.bends.columns(rows) @ self.weights + self.constant)
+
+
+def _of_least_gcv(products: Floats, towards: Floats, target: Floats) -> Floats:
+    n, total = len(target), float(target.var() * len(target))
+    values, vectors = np.linalg.eigh(products)
+    values, along = np.maximum(values, 0)[:, None], (vectors.T @ towards)[:, None]
+    fitted = along / (values + PENALTIES)
+    missed = total - 2 * (fitted * along).sum(axis=0) + (fitted**2 * values).sum(axis=0)
+    n_free = n - 1 - (values / (values + PENALTIES)).sum(axis=0)
+    return np.asarray(vectors @ fitted[:, int(np.argmin(missed / n_free**2))])

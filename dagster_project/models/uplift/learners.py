@@ -12,18 +12,15 @@ import numpy as np
 from dagster_project.models.boosting import in_passes
 from dagster_project.models.features import Matrix
 from dagster_project.models.threads import threads_for
-from dagster_project.models.uplift.bends import Bends, Terms
+from dagster_project.models.uplift.bends import BentLines
 from dagster_project.models.uplift.nuisances import (
     Design,
-    Nuisances,
     Regression,
     arm_regressions,
-    certainty,
     cross_fitted,
     outcome_regression,
     pseudo_effects,
 )
-from dagster_project.models.uplift.relevance import relevant_line
 from dagster_project.models.uplift.trials import Flags, Floats, Trial
 
 MOST_ROWS = 500_000  # that any learner is fitted to
@@ -45,47 +42,47 @@ class Learner:
 
 
 def fit_dr(trial: Trial, seed: int) -> Score:
-    """Doubly robust learner: effects on bent lines, and on what a step in log-odds changes, with features or without.
+    """Doubly robust learner: effects on what two cross-fitted regressions differ by, then bent lines on the rest.
 
-    A row counts by how little its effect errs. Source: Kennedy 2023. Where effects follow the outcome's own odds the
-    regressions know them best; what they cannot say, a sum over features can in most cases, with less noise than
-    trees. Which of these tell anything is asked of the rows (`python -m benchmarks.uplift_worlds`).
+    Source: Kennedy 2023. Where effects follow the outcome's own odds the regressions know them best; what they cannot
+    say, a sum over features can in most cases, with less noise than trees (`python -m benchmarks.uplift_worlds`).
     """
-    design, rows = Design.of(trial.x)
-    alone, contacted = arm_regressions(trial, rows)
-    nuisances = cross_fitted(trial, rows, seed=seed, arms=(alone, contacted))
-    terms = Terms(Bends.of(rows), share=float(trial.propensity.mean()), is_binary=trial.is_binary)
-    line = relevant_line(
-        lambda some: terms.columns(rows[some], nuisances.take(some)),
-        pseudo_effects(trial, nuisances),
-        groups=terms.groups(rows.shape[1]),
-        weights=certainty(trial, nuisances),
-    )
+    parts = _doubly_robust(trial, seed)
+    lines = BentLines.fit(parts.rows, parts.rest)
 
     def score(x: Matrix) -> Floats:
-        asked = design.rows(x)
-        return line(terms.columns(asked, Nuisances(alone(asked), contacted(asked))))
+        rows = parts.design.rows(x)
+        return np.asarray(parts.straight(rows) + lines(rows))
 
     return score
 
 
 def fit_boosted_dr(trial: Trial, seed: int) -> Score:
-    """Doubly robust learner, effects on what two regressions differ by, then small boosted trees on the rest.
+    """Doubly robust learner with small boosted trees on the rest: for effects where two features must meet."""
+    parts = _doubly_robust(trial, seed)
+    trees = _trees(trial.x, parts.rest, seed=seed, n_trees=N_LAST_TREES)
+    return lambda x: parts.straight(parts.design.rows(x)) + trees(x)
 
-    The difference is shrunken as far as unseen rows advise. For effects where two features must meet.
-    """
+
+@dataclass(frozen=True)
+class _DoublyRobust:
+    """The design, the trial's rows by it, what the two regressions say of such rows, and what they left unsaid."""
+
+    design: Design
+    rows: Floats
+    straight: Callable[[Floats], Floats]
+    rest: Floats
+
+
+def _doubly_robust(trial: Trial, seed: int) -> _DoublyRobust:
     design, rows = Design.of(trial.x)
-    alone, contacted = arm_regressions(trial, rows)
-    nuisances = cross_fitted(trial, rows, seed=seed, arms=(alone, contacted))
+    arms = arm_regressions(trial, rows)
+    nuisances = cross_fitted(trial, rows, seed=seed, arms=arms)
     effects, contrast = pseudo_effects(trial, nuisances), nuisances.contacted - nuisances.alone
-    slope = shrunken_slope(contrast, effects)
-    trees = _trees(trial.x, effects - slope * contrast, seed=seed, n_trees=N_LAST_TREES)
-
-    def score(x: Matrix) -> Floats:
-        asked = design.rows(x)
-        return np.asarray(slope * (contacted(asked) - alone(asked)) + trees(x))
-
-    return score
+    slope, (alone, contacted) = shrunken_slope(contrast, effects), arms
+    return _DoublyRobust(
+        design, rows, lambda asked: slope * (contacted(asked) - alone(asked)), effects - slope * contrast
+    )
 
 
 def fit_r(trial: Trial, seed: int) -> Score:
@@ -156,7 +153,7 @@ def fit_p_return(trial: Trial) -> Score:
     return lambda x: model(design.rows(x))
 
 
-DR = Learner("dr", "doubly robust learner, regressions first, bent lines and steps in log-odds last", fit_dr)
+DR = Learner("dr", "doubly robust learner, regressions first and bent lines last", fit_dr)
 S = Learner("s", "one regression with interactions", fit_s)
 CANDIDATES: tuple[Learner, ...] = (
     DR,

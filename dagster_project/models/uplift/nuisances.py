@@ -10,7 +10,6 @@ from dagster_project.models.uplift.trials import Flags, Floats, Trial, deal_fold
 FEW_FOLDS, MANY_FOLDS = 2, 5  # from ROWS_FOR_FEW rows on a half teaches a plain regression as much as four fifths
 ROWS_FOR_FEW = 20_000
 RIDGE = 1.0
-MOST_CERTAIN = 0.99  # quantile: a row whose outcome seems sure counts no more than this one
 SMALL_STEP = 1e-4  # of a weight; Newton's error after it is of the order of its square
 MOST_STEPS = 100
 MOST_ASCENT = 0.1  # of the descent that a step set out on: half of it left one regression in 1,200 odd ones astray
@@ -65,13 +64,9 @@ class Nuisances:
     alone: Floats
     contacted: Floats
 
-    def mean(self, propensity: Floats | float) -> Floats:
+    def mean(self, propensity: Floats) -> Floats:
         """Expected outcome before the draw."""
         return np.asarray(propensity * self.contacted + (1 - propensity) * self.alone)
-
-    def take(self, rows: slice) -> "Nuisances":
-        """Of some of the rows."""
-        return Nuisances(self.alone[rows], self.contacted[rows])
 
 
 @dataclass(frozen=True)
@@ -177,15 +172,6 @@ def pseudo_effects(trial: Trial, nuisances: Nuisances) -> Floats:
     error = trial.outcome - np.where(trial.is_treated, nuisances.contacted, nuisances.alone)
     weight = np.where(trial.is_treated, 1 / trial.propensity, -1 / (1 - trial.propensity))
     return np.asarray(nuisances.contacted - nuisances.alone + weight * error)
-
-
-def certainty(trial: Trial, nuisances: Nuisances) -> Floats:
-    """One over the variance of each row's doubly robust effect, as far as a yes or no tells its own."""
-    alone, contacted = (
-        told * (1 - told) if trial.is_binary else np.ones(trial.n) for told in (nuisances.alone, nuisances.contacted)
-    )
-    found = 1 / np.maximum(contacted / trial.propensity + alone / (1 - trial.propensity), np.finfo(float).eps)
-    return np.asarray(np.minimum(found, np.quantile(found, MOST_CERTAIN)))
 
 
 def _chance(log_odds: Floats) -> Floats:
