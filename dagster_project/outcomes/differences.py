@@ -97,7 +97,7 @@ def difference_rows(
 def _large_enough(rows: pl.DataFrame) -> pl.DataFrame:
     fewest = pl.min_horizontal("n_treated", "n_control")
     needed = pl.when(pl.col("dimension") == ALL).then(2).otherwise(FEWEST_IN_SLICE)
-    return rows.filter((fewest >= needed) & pl.col("difference").is_not_nan())
+    return rows.filter((fewest >= needed) & pl.col("error").is_not_nan())
 
 
 def _with_intervals(rows: pl.DataFrame, decision_days: int) -> pl.DataFrame:

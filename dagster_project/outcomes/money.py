@@ -1,6 +1,6 @@
 """What an experiment earned and cost: incremental returns and profit, cost of one more return, return on spend."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -8,7 +8,7 @@ import polars as pl
 
 from dagster_project.intervals import wilson_interval
 from dagster_project.outcomes.comparison import Compared
-from dagster_project.outcomes.effects import FEWEST_EVENTS, Effects
+from dagster_project.outcomes.effects import Effects
 from dagster_project.outcomes.moments import BASE, FEWEST_IN_CROSS, Moments
 from dagster_project.outcomes.vocabulary import (
     ALL,
@@ -20,6 +20,7 @@ from dagster_project.outcomes.vocabulary import (
     NOT_NOTED,
     PROFIT,
     RETURNED,
+    SPEND,
     Metric,
 )
 
@@ -95,14 +96,16 @@ def money_of_arm(experiment_id: str, one: Compared, moments: Moments, *, basis: 
     Sums over the treated: what they brought beyond what as many of the held out would have. Intervals allow for looks
     every night (infinite ones are null) and hold the cost, which is known, fixed. A ratio whose denominator may be
     nought is unknown: cost per return unless returns surely rose, return on spend unless something was spent. With
-    fewer than five returns in both arms nobody knows how bills vary: profit has no interval.
+    fewer than five bills (or returns, by which profit goes where none are known) in either arm nobody knows how bills
+    vary: profit has no interval.
     `control_cost`: what the held out would have brought, had they been treated; null where nobody was held out.
     """
     slices = moments.slices
     keep = (slices["value"] != NOT_NOTED).to_numpy()
     if one.arm == EXPLORE:
         keep &= (~slices["dimension"].is_in([*DRAWN_DIMENSIONS, CROSS])).to_numpy()
-    returns, profit = one.effects(moments, RETURNED), one.effects(moments, PROFIT)
+    returns = one.effects(moments, RETURNED)
+    profit = one.effects(moments, PROFIT, amounts=SPEND if basis == SPENT else RETURNED)
     cost = one.effects(moments, COST).treated * returns.n_treated
     columns = _columns(returns, profit, cost, one, moments)
     place = np.flatnonzero(keep)
@@ -144,8 +147,6 @@ def _columns(returns: Effects, profit: Effects, cost: Floats, one: Compared, mom
         low, high = _share_interval(share, base)
         made |= {name: share, f"{name}_low": low, f"{name}_high": high}
     gained = _scaled(returns, returns.n_treated, reach)
-    n_back = returns.treated * returns.n_treated + returns.control * returns.n_control
-    profit = replace(profit, error=np.where(n_back >= FEWEST_EVENTS, profit.error, np.nan))
     earned = _scaled(profit, profit.n_treated, reach)
     missed = _scaled(profit, profit.n_control if is_held_out else np.full_like(cost, np.nan), reach)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -107,3 +107,24 @@ def test_unequal_weights_tell_as_much_as_fewer_users() -> None:
 
     assert row["win_back_share"] == pytest.approx(0.5625)
     assert (row["win_back_share_low"], row["win_back_share_high"]) == pytest.approx((0.523806, 0.600447), abs=1e-6)
+
+
+def test_an_arm_in_which_nobody_paid_tells_no_variance() -> None:
+    spent = [20.0 + i for i in range(20)] + [0.0] * 200
+    cost = [0.02] * 200 + [0.0] * 20
+    frame = entries(
+        220,
+        arm=["treat"] * 200 + ["control"] * 20,
+        propensity=[10 / 11] * 200 + [1 / 11] * 20,
+        returned_after=[0] * 20 + [None] * 200,
+        **{f"spend_{days}": spent for days in HORIZONS},
+        **{f"cost_{days}": cost for days in HORIZONS},
+    )
+
+    found = read_experiments(frame, FAULTS.to_frame(), rules=ReadoutRules(decision_days=28, margin_share=1.0))
+
+    assert "spend" not in set(found.readouts["metric"])
+    row = overall(found.money)
+    assert row["incremental_profit"] == pytest.approx(sum(spent) - 200 * 0.02)
+    ends = ("incremental_profit_low", "incremental_profit_high", "return_on_spend_low", "control_cost_low")
+    assert [row[end] for end in ends] == [None] * 4
