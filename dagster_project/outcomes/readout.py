@@ -15,7 +15,7 @@ from dagster_project.outcomes.comparison import compared_arms
 from dagster_project.outcomes.differences import READOUTS, difference_rows, judged
 from dagster_project.outcomes.entries import FAULTS
 from dagster_project.outcomes.moments import take_moments
-from dagster_project.outcomes.money import MONEY, MONEY_METRICS, money_of_arm, with_money
+from dagster_project.outcomes.money import MONEY, money_of_arm, with_money
 from dagster_project.outcomes.plans import planned_users
 from dagster_project.outcomes.randomisation import BROKEN_BELOW, balance_p, inverse_propensities
 from dagster_project.outcomes.ratios import sample_ratio_p
@@ -136,9 +136,9 @@ def _compare(
         priced.frame,
         weight=weight,
         covariate=covariate_of(one.entries),
-        metrics=(*told, *(MONEY_METRICS if priced.basis else ())),
+        metrics=(*told, *priced.metrics),
         coded=coded,
-        with_cross=priced.basis is not None,
+        with_cross=True,
     )
     name, days = one.experiment_id, one.decision_days
     compared = [
@@ -153,9 +153,7 @@ def _compare(
         if pair.baseline != one.baseline
     ]
     money = [
-        money_of_arm(name, pair, moments, basis=priced.basis)
-        for pair in compared
-        if priced.basis and pair.baseline == one.baseline
+        money_of_arm(name, pair, moments, basis=priced.basis) for pair in compared if pair.baseline == one.baseline
     ]
     judged_rows = [judged(pl.concat(part)) if part else READOUTS.to_frame() for part in (against, among)]
     return judged_rows[0], judged_rows[1], pl.concat([MONEY.to_frame(), *money])

@@ -168,7 +168,7 @@ One row per experiment, arm, part of the users and horizon: what the treated bro
 
 grain: experiment_id, arm, dimension, value, horizon_days
 tests:
-  not_null experiment_id, arm, dimension, value, horizon_days, n_treated, n_control, cost, basis;
+  not_null experiment_id, arm, dimension, value, horizon_days, n_treated, n_control, basis;
   unique experiment_id, arm, dimension, value, horizon_days; incremental_returns_low <= incremental_returns_high;
   incremental_profit_low <= incremental_profit_high; cost_per_return_low <= cost_per_return_high;
   win_back_share_low <= win_back_share_high; control_return_share_low <= control_return_share_high
@@ -189,10 +189,10 @@ columns:
   incremental_returns (returns): of the treated beyond what as many held out would have done
   incremental_returns_low (returns): of the 95 % interval that is sound however often one looks
   incremental_returns_high (returns): upper end
-  incremental_profit (currency): the same of margin less cost
+  incremental_profit (currency): the same of margin less cost; null where `basis` says why
   incremental_profit_low (currency): lower end
   incremental_profit_high (currency): upper end
-  cost (currency): of contacting the treated, as expected at the time
+  cost (currency): of contacting the treated, as expected at the time; null if of nobody known
   cost_per_return (currency): per incremental return; null (unknown) unless returns surely rose
   cost_per_return_low (currency): lower end
   cost_per_return_high (currency): upper end
@@ -202,7 +202,10 @@ columns:
   control_cost (currency): profit that the held out would have brought, had they been treated
   control_cost_low (currency): lower end
   control_cost_high (currency): upper end
-  basis: spend (margin of what was spent) or worth of a return (as thought at entry, where no spending is known)
+  basis: of profit, or why there is none; see below
+
+`basis`: spend (margin of what was spent) or worth of a return (as thought at entry, where no spending is known). Without
+profit: cost unknown, value unknown, or value and cost unknown.
 """,
 )
 

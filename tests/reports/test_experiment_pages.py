@@ -122,6 +122,26 @@ def test_money_is_told_by_part_with_intervals_and_a_word_of_caution(content: Out
     assert page_of(content, "autumn").arms[0].money_tables == ()  # it cost nothing that is known
 
 
+def test_where_profit_is_unknown_the_returns_stand_there_and_a_sentence_says_why(content: OutcomeContent) -> None:
+    page = page_of(content, "autumn")
+
+    table = table_named(page, "What it earned and cost")
+    cells = dict(zip([column.label for column in table.columns], table.rows[3], strict=True))
+    assert cells["within"] == "28 days"
+    assert cells["incremental returns"].startswith("4")
+    assert [cells["incremental profit, EUR"], cells["cost, EUR"], cells["return on spend"]] == [
+        "unknown",
+        "–",
+        "unknown",
+    ]
+    assert page.arms[0].no_profit == (
+        "Profit is unknown: no event has an amount, and no worth of a return was noted at entry; and nothing says what "
+        "contact cost: of no contact a channel is noted that has a cost in [channels]."
+    )
+    assert "Profit is unknown: " in page_markdown(page)
+    assert page_of(content, "winter").arms[0].no_profit is None
+
+
 def test_the_largest_cells_come_first_and_the_rest_is_counted(content: OutcomeContent) -> None:
     cell = content.money.filter((pl.col("dimension") == "stage") & (pl.col("horizon_days") == 28)).head(1)
     cells = pl.concat(
