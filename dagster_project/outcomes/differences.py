@@ -11,7 +11,7 @@ from dagster_project.outcomes.corrections import benjamini_hochberg, holm
 from dagster_project.outcomes.effects import Effects
 from dagster_project.outcomes.looks import ALPHA, WAITING, p_after_looks, sequence_width
 from dagster_project.outcomes.moments import Moments
-from dagster_project.outcomes.verdicts import BETTER, OPEN, WORSE
+from dagster_project.outcomes.verdicts import BETTER, FEWEST_TO_JUDGE, OPEN, WORSE
 from dagster_project.outcomes.vocabulary import (
     ALL,
     CROSS,
@@ -24,7 +24,6 @@ from dagster_project.outcomes.vocabulary import (
     Metric,
 )
 
-FEWEST_IN_SLICE = 20  # users of each arm: below it a part of the users is not told apart
 READOUTS = pl.Schema(
     {
         "experiment_id": pl.String(),
@@ -96,7 +95,7 @@ def difference_rows(
 
 def _large_enough(rows: pl.DataFrame) -> pl.DataFrame:
     fewest = pl.min_horizontal("n_treated", "n_control")
-    needed = pl.when(pl.col("dimension") == ALL).then(2).otherwise(FEWEST_IN_SLICE)
+    needed = pl.when(pl.col("dimension") == ALL).then(2).otherwise(FEWEST_TO_JUDGE)
     return rows.filter((fewest >= needed) & pl.col("error").is_not_nan())
 
 
@@ -131,6 +130,7 @@ def judged(rows: pl.DataFrame) -> pl.DataFrame:
     Benjamini-Hochberg over all its arms, slices, metrics and horizons, gains and harms alike. The one comparison that
     was named beforehand, returns of all at the horizon of decision, is not among them: it is corrected for looks only,
     and, where several arms are each compared so, for their number (Holm); the night's own arm treat stands alone.
+    Of an arm with fewer than FEWEST_TO_JUDGE users nothing is sure.
     """
     if rows.is_empty():
         return READOUTS.to_frame()
@@ -145,7 +145,7 @@ def judged(rows: pl.DataFrame) -> pl.DataFrame:
     verdict = (
         pl.when(pl.col("method") == WAITING)
         .then(pl.lit(WAITING))
-        .when(pl.col("p_adjusted") >= ALPHA)
+        .when((pl.col("p_adjusted") >= ALPHA) | (pl.min_horizontal("n_treated", "n_control") < FEWEST_TO_JUDGE))
         .then(pl.lit(OPEN))
         .otherwise(pl.when(gained).then(pl.lit(BETTER)).otherwise(pl.lit(WORSE)))
     )

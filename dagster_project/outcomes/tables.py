@@ -155,7 +155,7 @@ columns:
   p_looks (0 to 1): below .05 where the interval that is sound leaves nought out
   p_adjusted (0 to 1): the same after Benjamini-Hochberg over the experiment; primary comparisons stand apart
   is_primary: returns of all at the horizon of decision, named beforehand
-  verdict: better, worse, cannot tell or too early
+  verdict: better, worse, cannot tell (always, where an arm has fewer than 20 users) or too early
 
 Defined in docs/outcomes.md. Slices are of what was known at entry; control carries the would-be strategy and channel.
 """,
@@ -204,8 +204,8 @@ columns:
   control_cost_high (currency): upper end
   basis: of profit, or why there is none; see below
 
-`basis`: spend (margin of what was spent) or worth of a return (as thought at entry, where no spending is known). Without
-profit: cost unknown, value unknown, or value and cost unknown.
+`basis`: spend (margin of what was spent) or worth of a return (as thought at entry, where no spending is known).
+Without profit: cost unknown, value unknown, or value and cost unknown.
 """,
 )
 

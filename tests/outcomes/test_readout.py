@@ -92,6 +92,41 @@ def test_nothing_is_made_of_nothing() -> None:
     assert decision(sound(lift=0.0)) == "no effect shown"
 
 
+def test_a_handful_of_users_is_shown_and_decides_nothing() -> None:
+    frame = sound(
+        40,
+        arm=["treat"] * 30 + ["control"] * 10,
+        propensity=[0.75] * 30 + [0.25] * 10,
+        returned_after=[3] * 30 + [None] * 10,
+    )
+
+    found = read(frame)
+
+    primary = only(found.readouts, is_primary=True)
+    assert (primary["difference"], primary["verdict"]) == (1.0, "cannot tell")
+    assert primary["p_looks"] < 0.001
+    assert found.experiments["decision"][0] == "cannot tell yet"
+    assert "It cannot be told: 20 users of either arm are the least to judge by." in found.experiments["explanation"][0]
+
+
+def test_small_experiments_that_do_nothing_are_concluded_of_in_at_most_five_of_a_hundred() -> None:
+    concluded, n_runs = 0, 60
+    for seed in range(n_runs):
+        rng = np.random.default_rng(seed)
+        treated = rng.random(30) < 0.85
+        if treated.all():
+            continue
+        frame = sound(
+            30,
+            arm=np.where(treated, "treat", "control"),
+            propensity=np.where(treated, 0.85, 0.15),
+            returned_after=[3 if back else None for back in rng.random(30) < 0.5],
+        )
+        concluded += decision(frame) in {"works", "harms"}
+
+    assert concluded <= 0.05 * n_runs  # 9 in a hundred before
+
+
 def test_who_it_helps_and_who_it_hurts_is_told_part_by_part() -> None:
     rng = np.random.default_rng(3)
     n = 12_000
