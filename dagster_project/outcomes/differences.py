@@ -136,7 +136,10 @@ def judged(rows: pl.DataFrame) -> pl.DataFrame:
         return READOUTS.to_frame()
     p = rows["p_looks"].to_numpy().copy()
     primary = rows["is_primary"].to_numpy()
-    adjusted = benjamini_hochberg(np.where(primary, np.nan, p))
+    # What befell nobody is no comparison, and takes nothing from the others.
+    of_nobody = (rows["treated_mean"] == 0).to_numpy() & (rows["control_mean"] == 0).to_numpy()
+    adjusted = benjamini_hochberg(np.where(primary | of_nobody, np.nan, p))
+    adjusted[of_nobody] = 1
     alone = primary & (rows["arm"] == TREAT).to_numpy()
     adjusted[alone] = p[alone]
     adjusted[primary & ~alone] = holm(p[primary & ~alone])

@@ -38,11 +38,13 @@ class ReadoutRules:
     """What a night tells its readouts: `decision_days` is the horizon by which an experiment is judged.
 
     `fixed_days`: that of experiments which began on an earlier night. It was named then and does not move.
+    `measured`: names of metrics that a source tells of, so that none means nobody.
     """
 
     decision_days: int
     margin_share: float
     fixed_days: Mapping[str, int] = field(default_factory=dict)
+    measured: frozenset[str] = frozenset()
 
     def days_of(self, experiment_id: str) -> int:
         """The horizon by which this one is judged."""
@@ -131,7 +133,7 @@ def _compare(
     one: Examined, coded: CodedEntries, weight: Floats | None, rules: ReadoutRules
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """READOUTS of a sound experiment, READOUTS of templates among each other (of all users alone), and MONEY."""
-    told, priced = _told(one.entries), with_money(one.entries, margin_share=rules.margin_share)
+    told, priced = _told(one.entries, rules.measured), with_money(one.entries, margin_share=rules.margin_share)
     moments = take_moments(
         priced.frame,
         weight=weight,
@@ -170,13 +172,13 @@ def covariate_of(entries: pl.DataFrame) -> Floats | None:
     return np.asarray(np.log1p(entries["n_active_days_before"].fill_null(0).to_numpy().astype(np.float64)))
 
 
-def _told(entries: pl.DataFrame) -> tuple[Metric, ...]:
-    """The metrics of which anything at all is known."""
-    longest = HORIZONS[-1]
+def _told(entries: pl.DataFrame, measured: frozenset[str]) -> tuple[Metric, ...]:
+    """The metrics of which anything at all is known: that it happened to somebody, or that a source would tell."""
+    always, longest = {RETURNED.name, *measured}, HORIZONS[-1]
     return tuple(
         metric
         for metric in METRICS
-        if metric is RETURNED or entries[metric.column(longest)].null_count() < entries.height
+        if metric.name in always or entries[metric.column(longest)].null_count() < entries.height
     )
 
 

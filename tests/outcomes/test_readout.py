@@ -88,6 +88,26 @@ def test_a_harm_is_told_like_a_gain() -> None:
     assert only(found.readouts, dimension="all", metric="complained", horizon_days=28)["verdict"] == "worse"
 
 
+def test_a_harm_that_a_source_would_tell_of_and_nobody_had_is_a_share_of_none_with_a_bound() -> None:
+    rules = ReadoutRules(decision_days=28, margin_share=1.0, measured=frozenset({"complained", "opened"}))
+
+    found = read_experiments(sound(), NO_FAULT, rules=rules).readouts
+
+    assert set(found["metric"]) == {"returned", "complained", "opened"}
+    row = only(found, dimension="all", metric="complained", horizon_days=28)
+    assert (row["treated_mean"], row["control_mean"], row["p_adjusted"]) == (0, 0, 1)
+    assert 0 < row["high"] < 0.002
+    assert row["verdict"] == "cannot tell"
+
+
+def test_what_befell_nobody_takes_nothing_from_the_other_comparisons() -> None:
+    rules = ReadoutRules(decision_days=28, margin_share=1.0, measured=frozenset({"complained", "opened"}))
+
+    with_noughts = read_experiments(sound(), NO_FAULT, rules=rules).readouts.filter(pl.col("metric") == "returned")
+
+    assert with_noughts.equals(read(sound()).readouts)
+
+
 def test_nothing_is_made_of_nothing() -> None:
     assert decision(sound(lift=0.0)) == "no effect shown"
 

@@ -1,13 +1,17 @@
 """The page of one experiment: every arm, harms in the same room as gains, money by part, and its Markdown."""
 
+from dataclasses import replace
+
 import polars as pl
 import pytest
 
+from dagster_project.outcomes.entries import FAULTS
+from dagster_project.outcomes.readout import ReadoutRules, read_experiments
 from dagster_project.reports.experiment_pages import ExperimentPage, OutcomeContent, experiment_page, said_of_arm
 from dagster_project.reports.experiment_tables import CELLS, Sides, largest_cells, money_by_part
 from dagster_project.reports.markdown import escaped, page_markdown, table_markdown
 from dagster_project.reports.tables import Column, Table
-from reports.experiments import three_experiments
+from reports.experiments import DECIDED_ON, autumn, three_experiments
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +78,18 @@ def test_harms_that_no_source_tells_of_are_not_passed_over(content: OutcomeConte
 
     assert table_named(page, "Harms over time").caption == "Harms over time: no source tells of any"
     assert [course.metric.name for course in page.arms[0].courses] == ["returned"]
+
+
+def test_harms_that_a_source_tells_of_and_befell_nobody_are_said_to_be_none(content: OutcomeContent) -> None:
+    rules = ReadoutRules(decision_days=28, margin_share=1, measured=frozenset({"complained", "opted_out"}))
+    found = read_experiments(autumn(), FAULTS.to_frame(), rules=rules)
+    since = pl.lit(DECIDED_ON["autumn"]).alias("decided_on")
+    measured = replace(content, readouts=found.readouts, experiments=found.experiments.with_columns(since))
+
+    table = table_named(page_of(measured, "autumn"), "Harms over time")
+
+    assert table.caption == "Harms over time. Nobody of either arm opted out or complained"
+    assert table.rows == (("none seen",),)
 
 
 def test_every_arm_has_its_block_and_the_one_judged_by_is_first(content: OutcomeContent) -> None:
