@@ -120,6 +120,7 @@ def _read_one(experiment_id: str, entries: pl.DataFrame, faults: pl.DataFrame, r
         faults=pl.concat([faults, _chance_faults(experiment_id, ratio, balance, share_entered(entries))]),
         plans={(arm, other): planned_users(entries, arm=arm, baseline=other) for arm, other in pairs},
         decision_days=rules.days_of(experiment_id),
+        is_weighted=weight is not None,
     )
     if examined.faults.height:
         readouts, among, money = READOUTS.to_frame(), READOUTS.to_frame(), MONEY.to_frame()

@@ -108,7 +108,7 @@ columns:
   decision_days (days): horizon by which it is judged
   n_treated (users): of the arm whose days are over
   n_control (users): of the baseline
-  treated_mean (0 to 1): of the arm who came back
+  treated_mean (0 to 1): of the arm who came back; weighted by inverse propensity where chances differ within an arm
   control_mean (0 to 1): of the baseline
   difference: adjusted for the forecast of returns
   low: of its interval, sound however often one looks
@@ -140,7 +140,7 @@ columns:
   horizon_days (days): from the day of entry on, that day included
   n_treated (users): of the arm whose days are over; who told, for satisfaction
   n_control (users): of the baseline
-  treated_mean: share, money per user or score
+  treated_mean: share, money per user or score; weighted by inverse propensity where chances differ within an arm
   control_mean: the same of the baseline
   difference: adjusted for the forecast of returns
   error: its standard error

@@ -73,6 +73,7 @@ class Examined:
     """One experiment before it is read: its entries, the tests of chance, what is wrong.
 
     `arms`: users by arm, the largest first. `plans`: users planned per pair of arm and baseline, None while unknown.
+    `is_weighted`: chances differ within an arm, so shares are weighted by inverse propensity and no counts.
     """
 
     experiment_id: str
@@ -84,6 +85,7 @@ class Examined:
     faults: pl.DataFrame
     plans: Mapping[tuple[str, str], int | None]
     decision_days: int
+    is_weighted: bool
 
 
 def decision_rows(one: Examined, readouts: pl.DataFrame) -> list[dict[str, object]]:
@@ -206,8 +208,9 @@ def explained(
         return "Broken, so not read. " + " ".join(one.faults["explanation"].unique().sort())
     if effect is None:
         return f"Too early: nobody of both arms has had the {one.decision_days} days yet by which it is judged."
+    of = "Weighted by the chances of the arms, of" if one.is_weighted else "Of"
     said = (
-        f"Of {effect['n_treated']:,} assigned to {effect['arm']} {_percent(effect['treated_mean'])} "
+        f"{of} {effect['n_treated']:,} assigned to {effect['arm']} {_percent(effect['treated_mean'])} "
         f"{RETURNED.title} within {one.decision_days} days, of {effect['n_control']:,} in {effect['baseline']} "
         f"{_percent(effect['control_mean'])}: {_points(effect['difference'])} points"
     )

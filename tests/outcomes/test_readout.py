@@ -287,6 +287,26 @@ def test_weights_are_there_only_where_chances_differ_within_an_arm() -> None:
     assert weights.tolist() == pytest.approx([1.5, 0.5, 1, 1])
 
 
+def test_shares_that_are_weighted_are_not_told_as_counts() -> None:
+    rng = np.random.default_rng(10)
+    n = 8_000
+    chance = rng.choice([0.2, 0.8], n)
+    treated = rng.random(n) < chance
+    frame = sound(
+        n,
+        arm=np.where(treated, "treat", "control"),
+        propensity=np.where(treated, chance, 1 - chance),
+        returned_after=[3 if back else None for back in rng.random(n) < np.where(chance > 0.5, 0.6, 0.2)],
+    )
+
+    found = read(frame)
+
+    told = only(found.decisions, arm="treat")
+    assert told["treated_mean"] == pytest.approx(0.4, abs=0.03)  # of those who are there .52 came back
+    assert told["explanation"].startswith("Weighted by the chances of the arms, of 3,979 assigned to treat ")
+    assert read(sound()).experiments["explanation"][0].startswith("Of ")
+
+
 def test_a_plan_rests_on_the_first_fortnight_alone() -> None:
     early = sound(p_return=0.05, uplift=0.01, origin="ledger")
     later = early.with_columns(
