@@ -218,7 +218,16 @@ def explained(
         said += f" ({_points(effect['low'])} to {_points(effect['high'])}, sound however often one looks)"
     if decision == UNDECIDED and too_small(effect):
         return f"{said}. It cannot be told: {FEWEST_TO_JUDGE} users of either arm are the least to judge by."
+    if is_chance_of_many(effect):
+        said += ". Chance gives as much where so many arms are compared, for which the interval does not allow"
     return f"{said}. {_ending(decision, harms, seen_share)}"
+
+
+def is_chance_of_many(effect: Mapping[str, object]) -> bool:
+    """Whether the interval of a row of READOUTS leaves nought out, and the number of arms does not let it count."""
+    low, high = effect["low"], effect["high"]
+    leaves_out = isinstance(low, float) and isinstance(high, float) and (low > 0 or high < 0)
+    return leaves_out and effect["verdict"] == OPEN
 
 
 def _ending(decision: str, harms: list[str], seen_share: float | None) -> str:

@@ -394,6 +394,27 @@ def test_arms_that_share_a_control_are_corrected_for_their_number_and_treat_is_n
     assert own["p_adjusted"] == own["p_looks"]
 
 
+def test_an_interval_that_allows_for_looks_alone_is_not_left_to_contradict_its_sentence() -> None:
+    arms = ["control", "a1", "a2", "a3", "a4"]
+    n_back = {"control": 200, "a1": 245, "a2": 200, "a3": 200, "a4": 200}
+    frame = sound(
+        10_000,
+        arm=[arm for arm in arms for _ in range(2_000)],
+        propensity=0.2,
+        returned_after=[3 if i < n_back[arm] else None for arm in arms for i in range(2_000)],
+    )
+
+    told = only(read(frame).decisions, arm="a1")
+
+    assert told["low"] > 0
+    assert told["p_adjusted"] > 0.05
+    assert told["decision"] == "no effect shown"
+    assert told["explanation"].endswith(
+        "Chance gives as much where so many arms are compared, for which the interval does not allow. "
+        "All that were planned have had these days, and no effect is shown."
+    )
+
+
 def test_templates_are_compared_with_each_other_beside_a_control() -> None:
     rng = np.random.default_rng(8)
     n = 9_000
