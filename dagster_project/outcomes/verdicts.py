@@ -5,7 +5,10 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from dagster_project.outcomes.entries import IMPORTED
 from dagster_project.outcomes.looks import WAITING
+from dagster_project.outcomes.plans import LEAST_EFFECT, USUAL_GAIN
+from dagster_project.outcomes.power import detectable_effect
 from dagster_project.outcomes.vocabulary import ALL, BY_NAME, HARMS, RETURNED, TREAT
 
 BETTER, WORSE, OPEN = "better", "worse", "cannot tell"
@@ -20,6 +23,7 @@ WORKS, AT_A_PRICE, HARMFUL, NOTHING_SHOWN, UNDECIDED, BROKEN, TOO_EARLY = (
 )
 # Users of each arm. With fewer a plain test of shares errs in up to 8 of 100 cases instead of 5; with so many in 5.
 FEWEST_TO_JUDGE = 20
+MOST_BLIND = 2  # times a usual gain: an import that would not show twice of it tells nothing by showing nothing
 EXPERIMENTS = pl.Schema(
     {
         "experiment_id": pl.String(),
@@ -87,6 +91,11 @@ class Examined:
     decision_days: int
     is_weighted: bool
 
+    @property
+    def is_imported(self) -> bool:
+        """Whether its plan is its own size, which says nothing of what it can see."""
+        return bool((self.entries["origin"] == IMPORTED).all())
+
 
 def decision_rows(one: Examined, readouts: pl.DataFrame) -> list[dict[str, object]]:
     """The rows of DECISIONS: one per pair of arm and baseline that was compared, sorted.
@@ -106,7 +115,8 @@ def decision_row(one: Examined, readouts: pl.DataFrame, *, arm: str, baseline: s
     seen = effect["n_treated"] + effect["n_control"] if effect else 0
     seen_share = seen / planned if planned else None
     harms = harmed(mine, one.decision_days)
-    decision = BROKEN if one.faults.height else decide(effect, harms, seen_share=seen_share or 0.0)
+    unseen = unseen_gain(effect) if effect and one.is_imported else None
+    decision = BROKEN if one.faults.height else decide(effect, harms, seen_share=seen_share or 0.0, unseen=unseen)
     return {
         "experiment_id": one.experiment_id,
         "arm": arm,
@@ -117,7 +127,7 @@ def decision_row(one: Examined, readouts: pl.DataFrame, *, arm: str, baseline: s
         **{name: effect[name] if effect else None for name in _EFFECT},
         "harms": ", ".join(harms) or None,
         "decision": decision,
-        "explanation": explained(one, effect, harms, decision, seen_share),
+        "explanation": explained(one, effect, harms, decision, seen_share, unseen),
     }
 
 
@@ -130,7 +140,7 @@ def experiment_row(one: Examined, decisions: list[dict[str, object]]) -> dict[st
     by_arm = {str(row["arm"]): row for row in decisions if row["baseline"] == one.baseline}
     leading: Mapping[str, object] = by_arm.get(arm or "", {})
     n_unknown = int((~one.entries["is_known"]).sum()) if "is_known" in one.entries.columns else 0
-    said = [str(leading["explanation"]) if leading else explained(one, None, [], TOO_EARLY, None)]
+    said = [str(leading["explanation"]) if leading else explained(one, None, [], TOO_EARLY)]
     if not one.faults.height:
         said += [f"{row['arm']} against {row['baseline']}: {row['decision']}." for row in decisions if row != leading]
     if n_unknown:
@@ -175,10 +185,13 @@ def harmed(readouts: pl.DataFrame, decision_days: int) -> list[str]:
     return [BY_NAME[name].title for name in harms if name in set(found["metric"])]
 
 
-def decide(effect: Mapping[str, object] | None, harms: list[str], *, seen_share: float) -> str:
+def decide(
+    effect: Mapping[str, object] | None, harms: list[str], *, seen_share: float, unseen: float | None = None
+) -> str:
     """The decision by returns and harms; "no effect shown" only once all that were planned are seen.
 
-    An arm of fewer than FEWEST_TO_JUDGE users decides nothing, though all are seen.
+    An arm of fewer than FEWEST_TO_JUDGE users decides nothing, though all are seen; nor does one of which gains up to
+    `unseen` would go unseen, if that is more than a usual gain.
     """
     if effect is None:
         return HARMFUL if harms else TOO_EARLY
@@ -188,7 +201,26 @@ def decide(effect: Mapping[str, object] | None, harms: list[str], *, seen_share:
         return HARMFUL
     if effect["verdict"] == WAITING:
         return TOO_EARLY
-    return UNDECIDED if seen_share < 1 or too_small(effect) else NOTHING_SHOWN
+    too_few = too_small(effect) or is_blind(effect, unseen)
+    return UNDECIDED if seen_share < 1 or too_few else NOTHING_SHOWN
+
+
+def unseen_gain(effect: Mapping[str, object]) -> float:
+    """The gain in points of the share that as many users would show with power .8; 1 where none would be shown.
+
+    Looks are not allowed for. The share without contact is the baseline's, drawn a little to one half where it is none
+    or all.
+    """
+    n_control, control = (float(str(effect[name])) for name in ("n_control", "control_mean"))
+    n_users = float(str(effect["n_treated"])) + n_control
+    base = min(max((control * n_control + 1) / (n_control + 2), 1e-6), 1 - 1e-6)
+    return detectable_effect(base, n_users=n_users, control_share=n_control / n_users) or 1.0
+
+
+def is_blind(effect: Mapping[str, object], unseen: float | None) -> bool:
+    """Whether a gain of the usual size could not be seen: a fifth of the returns without contact."""
+    usual = max(USUAL_GAIN * float(str(effect["control_mean"])), LEAST_EFFECT)
+    return unseen is not None and unseen > MOST_BLIND * usual
 
 
 def too_small(effect: Mapping[str, object]) -> bool:
@@ -201,7 +233,8 @@ def explained(
     effect: Mapping[str, object] | None,
     harms: list[str],
     decision: str,
-    seen_share: float | None,
+    seen_share: float | None = None,
+    unseen: float | None = None,
 ) -> str:
     """The decision in plain words, with its figures."""
     if one.faults.height:
@@ -220,6 +253,8 @@ def explained(
         return f"{said}. It cannot be told: {FEWEST_TO_JUDGE} users of either arm are the least to judge by."
     if is_chance_of_many(effect):
         said += ". Chance gives as much where so many arms are compared, for which the interval does not allow"
+    if decision == UNDECIDED and (seen_share or 0) >= 1 and unseen is not None:
+        return f"{said}. These are too few to tell: an effect below {100 * unseen:.1f} points could not be seen."
     return f"{said}. {_ending(decision, harms, seen_share)}"
 
 

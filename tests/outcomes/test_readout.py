@@ -147,6 +147,16 @@ def test_small_experiments_that_do_nothing_are_concluded_of_in_at_most_five_of_a
     assert concluded <= 0.05 * n_runs  # 9 in a hundred before
 
 
+def test_an_import_that_could_see_no_usual_gain_shows_nothing_by_showing_nothing() -> None:
+    few = sound(100, arm=["treat", "control"] * 50, returned_after=[3] * 20 + [None] * 80)
+
+    row = read(few).experiments.row(0, named=True)
+
+    assert (row["difference"], row["decision"]) == (0, "cannot tell yet")
+    assert row["explanation"].endswith("These are too few to tell: an effect below 25.5 points could not be seen.")
+    assert decision(sound(lift=0.0)) == "no effect shown"
+
+
 def test_who_it_helps_and_who_it_hurts_is_told_part_by_part() -> None:
     rng = np.random.default_rng(3)
     n = 12_000
