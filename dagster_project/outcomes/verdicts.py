@@ -1,7 +1,7 @@
 """What an experiment says, in one row and in plain words: chance checked, effect, harm, decision."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import polars as pl
 
@@ -23,6 +23,7 @@ WORKS, AT_A_PRICE, HARMFUL, NOTHING_SHOWN, UNDECIDED, BROKEN, TOO_EARLY = (
 )
 # Users of each arm. With fewer a plain test of shares errs in up to 8 of 100 cases instead of 5; with so many in 5.
 FEWEST_TO_JUDGE = 20
+LEAST = f"{FEWEST_TO_JUDGE} users of either arm are the least to judge by"
 MOST_BLIND = 2  # times a usual gain: an import that would not show twice of it tells nothing by showing nothing
 EXPERIMENTS = pl.Schema(
     {
@@ -96,6 +97,27 @@ class Examined:
         """Whether its plan is its own size, which says nothing of what it can see."""
         return bool((self.entries["origin"] == IMPORTED).all())
 
+    def n_ready(self, arm: str) -> int:
+        """Users of an arm whose days by the horizon of decision are over."""
+        return int(((self.entries["arm"] == arm) & (self.entries["n_days_seen"] >= self.decision_days)).sum())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What is known of one arm beside its baseline by the horizon of decision.
+
+    `effect`: the row of READOUTS of returns, None where an arm has too few users for any. `harms`: sure ones, in plain
+    words. `seen_share`: of the planned users whose days are over, None without a plan. `unseen`: see `unseen_gain`;
+    None of our own experiments. `ready`: users of both whose days are over, by arm; asked
+    where there is no effect.
+    """
+
+    effect: Mapping[str, object] | None = None
+    harms: list[str] = field(default_factory=list)
+    seen_share: float | None = None
+    unseen: float | None = None
+    ready: Mapping[str, int] = field(default_factory=dict)
+
 
 def decision_rows(one: Examined, readouts: pl.DataFrame) -> list[dict[str, object]]:
     """The rows of DECISIONS: one per pair of arm and baseline that was compared, sorted.
@@ -113,10 +135,14 @@ def decision_row(one: Examined, readouts: pl.DataFrame, *, arm: str, baseline: s
     planned = one.plans[(arm, baseline)]
     entered = one.arms.get(arm, 0) + one.arms.get(baseline, 0)
     seen = effect["n_treated"] + effect["n_control"] if effect else 0
-    seen_share = seen / planned if planned else None
-    harms = harmed(mine, one.decision_days)
-    unseen = unseen_gain(effect) if effect and one.is_imported else None
-    decision = BROKEN if one.faults.height else decide(effect, harms, seen_share=seen_share or 0.0, unseen=unseen)
+    found = Found(
+        effect=effect,
+        harms=harmed(mine, one.decision_days),
+        seen_share=seen / planned if planned else None,
+        unseen=unseen_gain(effect) if effect and one.is_imported else None,
+        ready={} if effect else {name: one.n_ready(name) for name in (arm, baseline)},
+    )
+    decision = BROKEN if one.faults.height else decide(found)
     return {
         "experiment_id": one.experiment_id,
         "arm": arm,
@@ -125,9 +151,9 @@ def decision_row(one: Examined, readouts: pl.DataFrame, *, arm: str, baseline: s
         "planned_share": entered / planned if planned else None,
         "decision_days": one.decision_days,
         **{name: effect[name] if effect else None for name in _EFFECT},
-        "harms": ", ".join(harms) or None,
+        "harms": ", ".join(found.harms) or None,
         "decision": decision,
-        "explanation": explained(one, effect, harms, decision, seen_share, unseen),
+        "explanation": explained(one, found, decision),
     }
 
 
@@ -140,7 +166,7 @@ def experiment_row(one: Examined, decisions: list[dict[str, object]]) -> dict[st
     by_arm = {str(row["arm"]): row for row in decisions if row["baseline"] == one.baseline}
     leading: Mapping[str, object] = by_arm.get(arm or "", {})
     n_unknown = int((~one.entries["is_known"]).sum()) if "is_known" in one.entries.columns else 0
-    said = [str(leading["explanation"]) if leading else explained(one, None, [], TOO_EARLY)]
+    said = [str(leading["explanation"]) if leading else explained(one, Found(), TOO_EARLY)]
     if not one.faults.height:
         said += [f"{row['arm']} against {row['baseline']}: {row['decision']}." for row in decisions if row != leading]
     if n_unknown:
@@ -185,24 +211,23 @@ def harmed(readouts: pl.DataFrame, decision_days: int) -> list[str]:
     return [BY_NAME[name].title for name in harms if name in set(found["metric"])]
 
 
-def decide(
-    effect: Mapping[str, object] | None, harms: list[str], *, seen_share: float, unseen: float | None = None
-) -> str:
+def decide(found: Found) -> str:
     """The decision by returns and harms; "no effect shown" only once all that were planned are seen.
 
     An arm of fewer than FEWEST_TO_JUDGE users decides nothing, though all are seen; nor does one of which gains up to
     `unseen` would go unseen, if that is more than a usual gain.
     """
+    effect, harms = found.effect, found.harms
     if effect is None:
-        return HARMFUL if harms else TOO_EARLY
+        return HARMFUL if harms else UNDECIDED if min(found.ready.values(), default=0) else TOO_EARLY
     if effect["verdict"] == BETTER:
         return AT_A_PRICE if harms else WORKS
     if effect["verdict"] == WORSE or harms:
         return HARMFUL
     if effect["verdict"] == WAITING:
         return TOO_EARLY
-    too_few = too_small(effect) or is_blind(effect, unseen)
-    return UNDECIDED if seen_share < 1 or too_few else NOTHING_SHOWN
+    too_few = too_small(effect) or is_blind(effect, found.unseen)
+    return UNDECIDED if (found.seen_share or 0) < 1 or too_few else NOTHING_SHOWN
 
 
 def unseen_gain(effect: Mapping[str, object]) -> float:
@@ -228,19 +253,13 @@ def too_small(effect: Mapping[str, object]) -> bool:
     return min(int(str(effect[side])) for side in ("n_treated", "n_control")) < FEWEST_TO_JUDGE
 
 
-def explained(
-    one: Examined,
-    effect: Mapping[str, object] | None,
-    harms: list[str],
-    decision: str,
-    seen_share: float | None = None,
-    unseen: float | None = None,
-) -> str:
+def explained(one: Examined, found: Found, decision: str) -> str:
     """The decision in plain words, with its figures."""
     if one.faults.height:
         return "Broken, so not read. " + " ".join(one.faults["explanation"].unique().sort())
+    effect = found.effect
     if effect is None:
-        return f"Too early: nobody of both arms has had the {one.decision_days} days yet by which it is judged."
+        return _without_effect(found, decision, one.decision_days)
     of = "Weighted by the chances of the arms, of" if one.is_weighted else "Of"
     said = (
         f"{of} {effect['n_treated']:,} assigned to {effect['arm']} {_percent(effect['treated_mean'])} "
@@ -250,12 +269,25 @@ def explained(
     if effect["low"] is not None:
         said += f" ({_points(effect['low'])} to {_points(effect['high'])}, sound however often one looks)"
     if decision == UNDECIDED and too_small(effect):
-        return f"{said}. It cannot be told: {FEWEST_TO_JUDGE} users of either arm are the least to judge by."
+        return f"{said}. It cannot be told: {LEAST}."
     if is_chance_of_many(effect):
         said += ". Chance gives as much where so many arms are compared, for which the interval does not allow"
-    if decision == UNDECIDED and (seen_share or 0) >= 1 and unseen is not None:
-        return f"{said}. These are too few to tell: an effect below {100 * unseen:.1f} points could not be seen."
-    return f"{said}. {_ending(decision, harms, seen_share)}"
+    if decision == UNDECIDED and (found.seen_share or 0) >= 1 and found.unseen is not None:
+        return f"{said}. These are too few to tell: an effect below {100 * found.unseen:.1f} points could not be seen."
+    return f"{said}. {_ending(decision, found.harms, found.seen_share)}"
+
+
+def _without_effect(found: Found, decision: str, days: int) -> str:
+    """Why nothing is told of returns: nobody's days are over, or too few users' are."""
+    fewest = min(found.ready, key=lambda name: found.ready[name], default=None)
+    if fewest is not None and found.ready[fewest]:
+        of = f"only {found.ready[fewest]} of {fewest} has had the {days} days by which it is judged"
+        said = f"It cannot be told: {of}, and {LEAST}."
+    else:
+        missing = [name for name, n in found.ready.items() if not n]
+        of = missing[0] if len(missing) == 1 else "both arms"
+        said = f"Too early: nobody of {of} has had the {days} days yet by which it is judged."
+    return f"{said} {_ending(decision, found.harms, None)}" if decision == HARMFUL else said
 
 
 def is_chance_of_many(effect: Mapping[str, object]) -> bool:

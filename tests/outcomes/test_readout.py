@@ -212,6 +212,40 @@ def test_nobodys_days_being_over_is_too_early() -> None:
     assert decision(sound(n_days_seen=20)) == "too early"
 
 
+@pytest.mark.parametrize(
+    ("n_days_seen", "said"),
+    [
+        ([20] * 500, "Too early: nobody of both arms has had the 28 days yet by which it is judged."),
+        ([20] + [400] * 499, "Too early: nobody of control has had the 28 days yet by which it is judged."),
+        (
+            [400] * 500,
+            "It cannot be told: only 1 of control has had the 28 days by which it is judged, and "
+            + "20 users of either arm are the least to judge by.",
+        ),
+    ],
+)
+def test_an_arm_with_one_user_is_not_called_too_early_once_its_days_are_over(n_days_seen: list[int], said: str) -> None:
+    frame = sound(500, arm=["control"] + ["treat"] * 499, propensity=[0.002] + [0.998] * 499, n_days_seen=n_days_seen)
+
+    row = read(frame).experiments.row(0, named=True)
+
+    assert row["decision"] == ("cannot tell yet" if "cannot" in said else "too early")
+    assert row["explanation"] == said
+
+
+def test_a_harm_that_is_sure_before_returns_are_read_is_told() -> None:
+    early = sound(n_days_seen=20).with_columns(
+        pl.when((pl.col("arm") == "treat") & (pl.int_range(8_000) % 10 == 0)).then(2).alias("complained_after"),
+        pl.lit("ledger").alias("origin"),
+        pl.lit(0.1).alias("p_return"),
+    )
+
+    row = read(early).experiments.row(0, named=True)
+
+    assert row["decision"] == "harms"
+    assert row["explanation"].endswith("by which it is judged. It harms: more complained.")
+
+
 def test_explorers_are_kept_out_of_the_parts_that_chance_drew_for_them() -> None:
     frame = sound(strategy_id="whats_new", channel="email", stage="lost").with_columns(
         pl.when(pl.int_range(pl.len()) % 7 == 0).then(pl.lit("explore")).otherwise("arm").alias("arm"),
