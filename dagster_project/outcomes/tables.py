@@ -80,7 +80,7 @@ columns:
   difference: in the share who came back, treated less control
   low: of its interval, sound however often one looks
   high: upper end
-  decision: works, works at a price, harms, no effect shown, cannot tell yet, too early or broken
+  decision: works, works at a price, harms, no effect shown, no gain shown, cannot tell yet, too early or broken
   faults: why it is broken
   explanation: all of it in plain words, with what its other arms say
   n_unknown (users): of whom nothing but the assignment is known: no event, no profile; they count as not back
@@ -115,7 +115,7 @@ columns:
   high: upper end
   p_adjusted (0 to 1): of looks and, beside other arms than treat, of their number
   harms: what surely happened more often, in plain words
-  decision: works, works at a price, harms, no effect shown, cannot tell yet, too early or broken
+  decision: works, works at a price, harms, no effect shown, no gain shown, cannot tell yet, too early or broken
   explanation: all of it in plain words
 """,
 )

@@ -10,13 +10,15 @@ from dagster_project.outcomes.looks import WAITING
 from dagster_project.outcomes.plans import LEAST_EFFECT, USUAL_GAIN
 from dagster_project.outcomes.power import detectable_effect
 from dagster_project.outcomes.vocabulary import ALL, BY_NAME, HARMS, RETURNED, TREAT
+from dagster_project.strategy.harm import HARMS as STOPPING
 
 BETTER, WORSE, OPEN = "better", "worse", "cannot tell"
-WORKS, AT_A_PRICE, HARMFUL, NOTHING_SHOWN, UNDECIDED, BROKEN, TOO_EARLY = (
+WORKS, AT_A_PRICE, HARMFUL, NOTHING_SHOWN, NO_GAIN, UNDECIDED, BROKEN, TOO_EARLY = (
     "works",
     "works at a price",
     "harms",
     "no effect shown",
+    "no gain shown",
     "cannot tell yet",
     "broken",
     "too early",
@@ -25,6 +27,8 @@ WORKS, AT_A_PRICE, HARMFUL, NOTHING_SHOWN, UNDECIDED, BROKEN, TOO_EARLY = (
 FEWEST_TO_JUDGE = 20
 LEAST = f"{FEWEST_TO_JUDGE} users of either arm are the least to judge by"
 MOST_BLIND = 2  # times a usual gain: an import that would not show twice of it tells nothing by showing nothing
+# In points of the share: the rule that stops strategies for harm lets as much pass.
+TOLERATED = {harm.column.removeprefix("is_"): harm.tolerated for harm in STOPPING if harm.tolerated is not None}
 EXPERIMENTS = pl.Schema(
     {
         "experiment_id": pl.String(),
@@ -107,13 +111,14 @@ class Found:
     """What is known of one arm beside its baseline by the horizon of decision.
 
     `effect`: the row of READOUTS of returns, None where an arm has too few users for any. `harms`: sure ones, in plain
-    words. `seen_share`: of the planned users whose days are over, None without a plan. `unseen`: see `unseen_gain`;
-    None of our own experiments. `ready`: users of both whose days are over, by arm; asked
-    where there is no effect.
+    words; `grave`: those of them that are more than is tolerated. `seen_share`: of the planned users whose days are
+    over, None without a plan. `unseen`: see `unseen_gain`; None of our own experiments. `ready`: users of both whose
+    days are over, by arm; asked where there is no effect.
     """
 
     effect: Mapping[str, object] | None = None
     harms: list[str] = field(default_factory=list)
+    grave: list[str] = field(default_factory=list)
     seen_share: float | None = None
     unseen: float | None = None
     ready: Mapping[str, int] = field(default_factory=dict)
@@ -138,6 +143,7 @@ def decision_row(one: Examined, readouts: pl.DataFrame, *, arm: str, baseline: s
     found = Found(
         effect=effect,
         harms=harmed(mine, one.decision_days),
+        grave=harmed(mine, one.decision_days, beyond=TOLERATED),
         seen_share=seen / planned if planned else None,
         unseen=unseen_gain(effect) if effect and one.is_imported else None,
         ready={} if effect else {name: one.n_ready(name) for name in (arm, baseline)},
@@ -199,14 +205,19 @@ def leading_arm(counts: Mapping[str, int], baseline: str) -> str | None:
     return TREAT if TREAT in others else (others[0] if others else None)
 
 
-def harmed(readouts: pl.DataFrame, decision_days: int) -> list[str]:
-    """The harms that an arm surely did to all who entered, by the horizon of decision, in plain words."""
+def harmed(readouts: pl.DataFrame, decision_days: int, *, beyond: Mapping[str, float] | None = None) -> list[str]:
+    """The harms that an arm surely did to all who entered, by the horizon of decision, in plain words.
+
+    `beyond`: only those whose difference is larger than this, in points of the share by metric.
+    """
     harms = [metric.name for metric in HARMS]
+    tolerated = pl.col("metric").replace_strict(dict(beyond or {}), default=0.0, return_dtype=pl.Float64)
     found = readouts.filter(
         (pl.col("dimension") == ALL)
         & (pl.col("verdict") == WORSE)
         & pl.col("metric").is_in(harms)
         & (pl.col("horizon_days") <= decision_days)
+        & (pl.col("difference") > tolerated)
     )
     return [BY_NAME[name].title for name in harms if name in set(found["metric"])]
 
@@ -214,20 +225,23 @@ def harmed(readouts: pl.DataFrame, decision_days: int) -> list[str]:
 def decide(found: Found) -> str:
     """The decision by returns and harms; "no effect shown" only once all that were planned are seen.
 
+    A harm that is sure but tolerated harms no strategy: it is a price where returns rose, and named where they did not.
     An arm of fewer than FEWEST_TO_JUDGE users decides nothing, though all are seen; nor does one of which gains up to
     `unseen` would go unseen, if that is more than a usual gain.
     """
-    effect, harms = found.effect, found.harms
+    effect = found.effect
     if effect is None:
-        return HARMFUL if harms else UNDECIDED if min(found.ready.values(), default=0) else TOO_EARLY
+        return HARMFUL if found.grave else UNDECIDED if min(found.ready.values(), default=0) else TOO_EARLY
     if effect["verdict"] == BETTER:
-        return AT_A_PRICE if harms else WORKS
-    if effect["verdict"] == WORSE or harms:
+        return AT_A_PRICE if found.harms else WORKS
+    if effect["verdict"] == WORSE or found.grave:
         return HARMFUL
     if effect["verdict"] == WAITING:
         return TOO_EARLY
     too_few = too_small(effect) or is_blind(effect, found.unseen)
-    return UNDECIDED if (found.seen_share or 0) < 1 or too_few else NOTHING_SHOWN
+    if (found.seen_share or 0) < 1 or too_few:
+        return UNDECIDED
+    return NO_GAIN if found.harms else NOTHING_SHOWN
 
 
 def unseen_gain(effect: Mapping[str, object]) -> float:
@@ -273,8 +287,16 @@ def explained(one: Examined, found: Found, decision: str) -> str:
     if is_chance_of_many(effect):
         said += ". Chance gives as much where so many arms are compared, for which the interval does not allow"
     if decision == UNDECIDED and (found.seen_share or 0) >= 1 and found.unseen is not None:
-        return f"{said}. These are too few to tell: an effect below {100 * found.unseen:.1f} points could not be seen."
-    return f"{said}. {_ending(decision, found.harms, found.seen_share)}"
+        sight = f"an effect below {100 * found.unseen:.1f} points could not be seen"
+        return f"{said}. These are too few to tell: {sight}.{_tolerated(found, decision)}"
+    return f"{said}. {_ending(decision, found.harms, found.seen_share)}{_tolerated(found, decision)}"
+
+
+def _tolerated(found: Found, decision: str) -> str:
+    """A word on harms that are sure and do not decide."""
+    if not found.harms or decision in (HARMFUL, AT_A_PRICE, NO_GAIN):
+        return ""
+    return f" More {' and '.join(found.harms)}, though no more than is tolerated."
 
 
 def _without_effect(found: Found, decision: str, days: int) -> str:
@@ -287,7 +309,9 @@ def _without_effect(found: Found, decision: str, days: int) -> str:
         missing = [name for name, n in found.ready.items() if not n]
         of = missing[0] if len(missing) == 1 else "both arms"
         said = f"Too early: nobody of {of} has had the {days} days yet by which it is judged."
-    return f"{said} {_ending(decision, found.harms, None)}" if decision == HARMFUL else said
+    return (
+        f"{said} {_ending(decision, found.harms, None)}" if decision == HARMFUL else said + _tolerated(found, decision)
+    )
 
 
 def is_chance_of_many(effect: Mapping[str, object]) -> bool:
@@ -308,6 +332,7 @@ def _ending(decision: str, harms: list[str], seen_share: float | None) -> str:
         AT_A_PRICE: f"It works, but more {' and '.join(harms)}.",
         HARMFUL: f"It harms: more {' and '.join(harms)}." if harms else "It harms: fewer came back.",
         NOTHING_SHOWN: "All that were planned have had these days, and no effect is shown.",
+        NO_GAIN: f"No gain is shown, and more {' and '.join(harms)}, though no more than is tolerated.",
         UNDECIDED: f"It cannot be told yet: {entered}.",
         TOO_EARLY: f"It is too early to say: {entered}.",
     }[decision]

@@ -20,6 +20,7 @@ from dagster_project.outcomes.readout import (
     decision_horizon,
     read_experiments,
 )
+from dagster_project.outcomes.verdicts import LEAST
 from outcomes.builders import NIGHT, entries
 
 NO_FAULT = FAULTS.to_frame()
@@ -217,11 +218,7 @@ def test_nobodys_days_being_over_is_too_early() -> None:
     [
         ([20] * 500, "Too early: nobody of both arms has had the 28 days yet by which it is judged."),
         ([20] + [400] * 499, "Too early: nobody of control has had the 28 days yet by which it is judged."),
-        (
-            [400] * 500,
-            "It cannot be told: only 1 of control has had the 28 days by which it is judged, and "
-            + "20 users of either arm are the least to judge by.",
-        ),
+        ([400] * 500, f"It cannot be told: only 1 of control has had the 28 days by which it is judged, and {LEAST}."),
     ],
 )
 def test_an_arm_with_one_user_is_not_called_too_early_once_its_days_are_over(n_days_seen: list[int], said: str) -> None:
@@ -231,6 +228,31 @@ def test_an_arm_with_one_user_is_not_called_too_early_once_its_days_are_over(n_d
 
     assert row["decision"] == ("cannot tell yet" if "cannot" in said else "too early")
     assert row["explanation"] == said
+
+
+@pytest.mark.parametrize(
+    ("lift", "n_opted_out", "decided"),
+    [(0.0, 40, "no gain shown"), (0.0, 150, "harms"), (0.03, 40, "works at a price")],
+)
+def test_opt_outs_that_no_strategy_is_stopped_for_do_not_make_it_harmful(
+    lift: float, n_opted_out: int, decided: str
+) -> None:
+    n_back = [1_000 + round(lift * 10_000), 1_000]
+    frame = sound(
+        20_000,
+        arm=["treat"] * 10_000 + ["control"] * 10_000,
+        returned_after=[3 if i < n else None for n in n_back for i in range(10_000)],
+        opted_out_after=[2] * n_opted_out + [None] * (20_000 - n_opted_out),
+    )
+
+    found = read(frame)
+
+    row = found.experiments.row(0, named=True)
+    assert row["decision"] == decided
+    assert found.decisions["harms"][0] == "opted out"
+    assert only(found.readouts, dimension="all", metric="opted_out", horizon_days=28)["verdict"] == "worse"
+    if decided == "no gain shown":
+        assert row["explanation"].endswith("No gain is shown, and more opted out, though no more than is tolerated.")
 
 
 def test_a_harm_that_is_sure_before_returns_are_read_is_told() -> None:
