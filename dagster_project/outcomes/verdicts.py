@@ -289,7 +289,7 @@ def explained(one: Examined, found: Found, decision: str) -> str:
     if decision == UNDECIDED and (found.seen_share or 0) >= 1 and found.unseen is not None:
         sight = f"an effect below {100 * found.unseen:.1f} points could not be seen"
         return f"{said}. These are too few to tell: {sight}.{_tolerated(found, decision)}"
-    return f"{said}. {_ending(decision, found.harms, found.seen_share)}{_tolerated(found, decision)}"
+    return f"{said}. {_ending(found, decision)}{_tolerated(found, decision)}"
 
 
 def _tolerated(found: Found, decision: str) -> str:
@@ -309,9 +309,8 @@ def _without_effect(found: Found, decision: str, days: int) -> str:
         missing = [name for name, n in found.ready.items() if not n]
         of = missing[0] if len(missing) == 1 else "both arms"
         said = f"Too early: nobody of {of} has had the {days} days yet by which it is judged."
-    return (
-        f"{said} {_ending(decision, found.harms, None)}" if decision == HARMFUL else said + _tolerated(found, decision)
-    )
+    ending = f" {_ending(found, decision)}" if decision == HARMFUL else _tolerated(found, decision)
+    return said + ending
 
 
 def is_chance_of_many(effect: Mapping[str, object]) -> bool:
@@ -321,7 +320,10 @@ def is_chance_of_many(effect: Mapping[str, object]) -> bool:
     return leaves_out and effect["verdict"] == OPEN
 
 
-def _ending(decision: str, harms: list[str], seen_share: float | None) -> str:
+def _ending(found: Found, decision: str) -> str:
+    harms, seen_share = found.harms, found.seen_share
+    more = [f"more {' and '.join(harms)}"] if harms else []
+    fewer = ["fewer came back"] if found.effect and found.effect["verdict"] == WORSE else []
     entered = (
         "its first fortnight, which makes the plan, is not over"
         if seen_share is None
@@ -330,7 +332,7 @@ def _ending(decision: str, harms: list[str], seen_share: float | None) -> str:
     return {
         WORKS: "It works.",
         AT_A_PRICE: f"It works, but more {' and '.join(harms)}.",
-        HARMFUL: f"It harms: more {' and '.join(harms)}." if harms else "It harms: fewer came back.",
+        HARMFUL: f"It harms: {', and '.join([*fewer, *more])}.",
         NOTHING_SHOWN: "All that were planned have had these days, and no effect is shown.",
         NO_GAIN: f"No gain is shown, and more {' and '.join(harms)}, though no more than is tolerated.",
         UNDECIDED: f"It cannot be told yet: {entered}.",

@@ -255,6 +255,16 @@ def test_opt_outs_that_no_strategy_is_stopped_for_do_not_make_it_harmful(
         assert row["explanation"].endswith("No gain is shown, and more opted out, though no more than is tolerated.")
 
 
+def test_of_what_drives_users_away_both_are_told_the_fewer_and_the_harm() -> None:
+    complaining = sound(lift=-0.05).with_columns(
+        pl.when((pl.col("arm") == "treat") & (pl.int_range(8_000) % 10 == 0)).then(2).alias("complained_after")
+    )
+
+    told = read(complaining).experiments["explanation"][0]
+
+    assert told.endswith("It harms: fewer came back, and more complained.")
+
+
 def test_a_harm_that_is_sure_before_returns_are_read_is_told() -> None:
     early = sound(n_days_seen=20).with_columns(
         pl.when((pl.col("arm") == "treat") & (pl.int_range(8_000) % 10 == 0)).then(2).alias("complained_after"),
