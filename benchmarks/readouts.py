@@ -213,6 +213,7 @@ def false_positives(split: Split) -> Iterator[Verdict]:
                     sums[0][0],
                     is_binary=metric.kind == "after",
                     is_adjusted=is_adjusted,
+                    n_amounts=None if metric.kind == "after" else (sums[0][1][0], sums[0][0][0]),
                 )
                 for is_adjusted in (True, False)
             ]
@@ -295,6 +296,7 @@ def coverage() -> Iterator[Verdict]:
             moments = take_moments(
                 entries, weight=weight, covariate=covariate, metrics=[metric], coded=coded_entries(entries, ())
             )
+            amounts = moments.of[metric.name][1, 0, 3, 0], moments.of[metric.name][0, 0, 3, 0]
             effects = compare_arms(
                 moments.base[1, 0, 3],
                 moments.of[metric.name][1, 0, 3],
@@ -302,6 +304,7 @@ def coverage() -> Iterator[Verdict]:
                 moments.of[metric.name][0, 0, 3],
                 is_binary=metric.kind == "after",
                 is_adjusted=True,
+                n_amounts=None if metric.kind == "after" else amounts,
             )
             hits += abs(effects.difference - truth) <= NORMAL_975 * effects.error
         yield level_verdict(f"coverage, {name}", float(hits / n_runs), low=0.93, high=0.97)

@@ -25,6 +25,7 @@ from dagster_project.outcomes.entries import (
 )
 from dagster_project.outcomes.facts import Facts, read_facts
 from dagster_project.outcomes.imports import imported_query, imported_rows
+from dagster_project.outcomes.measured import measured
 from dagster_project.outcomes.persons import known_persons, one_per_person
 from dagster_project.outcomes.plans import USUAL_SHARE
 from dagster_project.outcomes.power import strategy_power
@@ -128,6 +129,7 @@ class OutcomeNight:
             decision_days=decision_horizon(self.horizon_days),
             margin_share=self.project.settings.value.margin_share,
             fixed_days=self._named_before(),
+            measured=measured({name: one.events for name, one in self.project.settings.sources.tables.items()}),
         )
 
     @cached_property

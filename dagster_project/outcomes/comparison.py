@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dagster_project.outcomes.effects import FEWEST_EVENTS, Effects, compare_arms
+from dagster_project.outcomes.effects import Effects, compare_arms
 from dagster_project.outcomes.looks import looked_at
-from dagster_project.outcomes.moments import Moments
+from dagster_project.outcomes.moments import OUTCOME, Moments
 from dagster_project.outcomes.vocabulary import Metric
 
 Floats = npt.NDArray[np.float64]
@@ -28,10 +28,10 @@ class Compared:
     method: npt.NDArray[np.str_]
     fraction: Floats
 
-    def effects(self, moments: Moments, metric: Metric) -> Effects:
-        """Of every slice and horizon."""
+    def effects(self, moments: Moments, metric: Metric, *, amounts: Metric | None = None) -> Effects:
+        """Of every slice and horizon. `amounts`: the metric whose outcomes are those of a derived one."""
         base = moments.own_base.get(metric.name, moments.base)
-        of = moments.of[metric.name]
+        of, counted = moments.of[metric.name], moments.of[(amounts or metric).name][..., OUTCOME.index("n")]
         return compare_arms(
             base[self.treated],
             of[self.treated],
@@ -39,7 +39,7 @@ class Compared:
             of[self.control],
             is_binary=metric.kind == "after",
             is_adjusted=moments.is_adjusted,
-            fewest_events=FEWEST_EVENTS if metric.kind in ("sum", "mean") else 0,
+            n_amounts=(counted[self.treated], counted[self.control]) if metric.kind in ("sum", "mean") else None,
         )
 
 

@@ -11,7 +11,7 @@ from dagster_project.outcomes.corrections import benjamini_hochberg, holm
 from dagster_project.outcomes.effects import Effects
 from dagster_project.outcomes.looks import ALPHA, WAITING, p_after_looks, sequence_width
 from dagster_project.outcomes.moments import Moments
-from dagster_project.outcomes.verdicts import BETTER, OPEN, WORSE
+from dagster_project.outcomes.verdicts import BETTER, FEWEST_TO_JUDGE, OPEN, WORSE
 from dagster_project.outcomes.vocabulary import (
     ALL,
     CROSS,
@@ -24,7 +24,6 @@ from dagster_project.outcomes.vocabulary import (
     Metric,
 )
 
-FEWEST_IN_SLICE = 20  # users of each arm: below it a part of the users is not told apart
 READOUTS = pl.Schema(
     {
         "experiment_id": pl.String(),
@@ -96,8 +95,8 @@ def difference_rows(
 
 def _large_enough(rows: pl.DataFrame) -> pl.DataFrame:
     fewest = pl.min_horizontal("n_treated", "n_control")
-    needed = pl.when(pl.col("dimension") == ALL).then(2).otherwise(FEWEST_IN_SLICE)
-    return rows.filter((fewest >= needed) & pl.col("difference").is_not_nan())
+    needed = pl.when(pl.col("dimension") == ALL).then(2).otherwise(FEWEST_TO_JUDGE)
+    return rows.filter((fewest >= needed) & pl.col("error").is_not_nan())
 
 
 def _with_intervals(rows: pl.DataFrame, decision_days: int) -> pl.DataFrame:
@@ -131,12 +130,16 @@ def judged(rows: pl.DataFrame) -> pl.DataFrame:
     Benjamini-Hochberg over all its arms, slices, metrics and horizons, gains and harms alike. The one comparison that
     was named beforehand, returns of all at the horizon of decision, is not among them: it is corrected for looks only,
     and, where several arms are each compared so, for their number (Holm); the night's own arm treat stands alone.
+    Of an arm with fewer than FEWEST_TO_JUDGE users nothing is sure.
     """
     if rows.is_empty():
         return READOUTS.to_frame()
     p = rows["p_looks"].to_numpy().copy()
     primary = rows["is_primary"].to_numpy()
-    adjusted = benjamini_hochberg(np.where(primary, np.nan, p))
+    # What befell nobody is no comparison, and takes nothing from the others.
+    of_nobody = (rows["treated_mean"] == 0).to_numpy() & (rows["control_mean"] == 0).to_numpy()
+    adjusted = benjamini_hochberg(np.where(primary | of_nobody, np.nan, p))
+    adjusted[of_nobody] = 1
     alone = primary & (rows["arm"] == TREAT).to_numpy()
     adjusted[alone] = p[alone]
     adjusted[primary & ~alone] = holm(p[primary & ~alone])
@@ -145,7 +148,7 @@ def judged(rows: pl.DataFrame) -> pl.DataFrame:
     verdict = (
         pl.when(pl.col("method") == WAITING)
         .then(pl.lit(WAITING))
-        .when(pl.col("p_adjusted") >= ALPHA)
+        .when((pl.col("p_adjusted") >= ALPHA) | (pl.min_horizontal("n_treated", "n_control") < FEWEST_TO_JUDGE))
         .then(pl.lit(OPEN))
         .otherwise(pl.when(gained).then(pl.lit(BETTER)).otherwise(pl.lit(WORSE)))
     )

@@ -1,6 +1,6 @@
 """What an experiment earned and cost: incremental returns and profit, cost of one more return, return on spend."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -8,7 +8,7 @@ import polars as pl
 
 from dagster_project.intervals import wilson_interval
 from dagster_project.outcomes.comparison import Compared
-from dagster_project.outcomes.effects import FEWEST_EVENTS, Effects
+from dagster_project.outcomes.effects import Effects
 from dagster_project.outcomes.moments import BASE, FEWEST_IN_CROSS, Moments
 from dagster_project.outcomes.vocabulary import (
     ALL,
@@ -20,6 +20,7 @@ from dagster_project.outcomes.vocabulary import (
     NOT_NOTED,
     PROFIT,
     RETURNED,
+    SPEND,
     Metric,
 )
 
@@ -29,6 +30,7 @@ COST = Metric("cost", "total", False, "cost of contact")
 MONEY_METRICS = (PROFIT, COST)
 FEWEST = {ALL: 2, CROSS: FEWEST_IN_CROSS}  # users of each arm; 20 elsewhere
 SPENT, WORTH = "spend", "worth of a return"
+NO_COST, NO_VALUE, NEITHER = "cost unknown", "value unknown", "value and cost unknown"
 
 MONEY = pl.Schema(
     {
@@ -54,39 +56,43 @@ MONEY = pl.Schema(
 
 @dataclass(frozen=True)
 class Priced:
-    """Entries with `profit_<days>` and `cost_<days>`; `basis` says what a return counted as, None if nothing did."""
+    """Entries with what is known of `profit_<days>` and `cost_<days>`.
+
+    `basis`: what a return counted as, or why there is no profit. `metrics`: those of MONEY_METRICS that are known.
+    """
 
     frame: pl.DataFrame
-    basis: str | None
+    basis: str
+    metrics: tuple[Metric, ...]
 
 
 def with_money(entries: pl.DataFrame, *, margin_share: float) -> Priced:
     """One experiment's entries with what each user earned less cost by each horizon.
 
     Spend counts where any is known in the data; else what a return was thought to be worth at entry, for those who
-    came back. Where neither is known, or no cost is, there is no money to speak of.
+    came back. Where neither is known, or no cost is, there is no profit to speak of.
     """
-    longest = HORIZONS[-1]
-    paid = (pl.col("arm") != CONTROL) & pl.col(f"cost_{longest}").is_not_null()
-    if not entries.select(paid.any()).item():
-        return Priced(entries, None)
-    if entries[f"spend_{longest}"].null_count() < entries.height:
-        gained, basis = {days: pl.col(f"spend_{days}").fill_null(0) for days in HORIZONS}, SPENT
-    elif entries["value_if_returned"].null_count() < entries.height:
-        usual = float(entries["value_if_returned"].drop_nulls().to_numpy().mean())
-        worth = pl.col("value_if_returned").fill_null(usual)
-        gained = {days: pl.when(pl.col("returned_after") < days).then(worth).otherwise(0.0) for days in HORIZONS}
-        basis = WORTH
-    else:
-        return Priced(entries, None)
+    paid = (pl.col("arm") != CONTROL) & pl.col(f"cost_{HORIZONS[-1]}").is_not_null()
+    has_cost, (gained, basis) = entries.select(paid.any()).item(), _gained(entries)
+    if not has_cost:
+        return Priced(entries, NEITHER if gained is None else NO_COST, ())
     costs = {days: pl.col(f"cost_{days}").fill_null(0) for days in HORIZONS}
-    return Priced(
-        entries.with_columns(
-            *((margin_share * gained[days] - costs[days]).alias(f"profit_{days}") for days in HORIZONS),
-            *(cost.alias(f"cost_{days}") for days, cost in costs.items()),
-        ),
-        basis,
-    )
+    priced = entries.with_columns(cost.alias(f"cost_{days}") for days, cost in costs.items())
+    if gained is None:
+        return Priced(priced, NO_VALUE, (COST,))
+    profit = ((margin_share * gained[days] - costs[days]).alias(f"profit_{days}") for days in HORIZONS)
+    return Priced(priced.with_columns(profit), basis, MONEY_METRICS)
+
+
+def _gained(entries: pl.DataFrame) -> tuple[dict[int, pl.Expr] | None, str]:
+    """What each user brought by each horizon, before margin, and what it rests on; None where nobody can tell."""
+    if entries[f"spend_{HORIZONS[-1]}"].null_count() < entries.height:
+        return {days: pl.col(f"spend_{days}").fill_null(0) for days in HORIZONS}, SPENT
+    if entries["value_if_returned"].null_count() == entries.height:
+        return None, NO_VALUE
+    usual = float(entries["value_if_returned"].drop_nulls().to_numpy().mean())
+    worth = pl.col("value_if_returned").fill_null(usual)
+    return {days: pl.when(pl.col("returned_after") < days).then(worth).otherwise(0.0) for days in HORIZONS}, WORTH
 
 
 def money_of_arm(experiment_id: str, one: Compared, moments: Moments, *, basis: str) -> pl.DataFrame:
@@ -95,15 +101,21 @@ def money_of_arm(experiment_id: str, one: Compared, moments: Moments, *, basis: 
     Sums over the treated: what they brought beyond what as many of the held out would have. Intervals allow for looks
     every night (infinite ones are null) and hold the cost, which is known, fixed. A ratio whose denominator may be
     nought is unknown: cost per return unless returns surely rose, return on spend unless something was spent. With
-    fewer than five returns in both arms nobody knows how bills vary: profit has no interval.
+    fewer than five bills (or returns, by which profit goes where none are known) in either arm nobody knows how bills
+    vary: profit has no interval. Profit and cost are null where they are not among the metrics of the moments.
     `control_cost`: what the held out would have brought, had they been treated; null where nobody was held out.
     """
     slices = moments.slices
     keep = (slices["value"] != NOT_NOTED).to_numpy()
     if one.arm == EXPLORE:
         keep &= (~slices["dimension"].is_in([*DRAWN_DIMENSIONS, CROSS])).to_numpy()
-    returns, profit = one.effects(moments, RETURNED), one.effects(moments, PROFIT)
-    cost = one.effects(moments, COST).treated * returns.n_treated
+    returns = one.effects(moments, RETURNED)
+    unknown = Effects(*[np.full_like(returns.difference, np.nan)] * len(fields(Effects)))
+    profit, cost = unknown, unknown.treated
+    if PROFIT.name in moments.of:
+        profit = one.effects(moments, PROFIT, amounts=SPEND if basis == SPENT else RETURNED)
+    if COST.name in moments.of:
+        cost = one.effects(moments, COST).treated * returns.n_treated
     columns = _columns(returns, profit, cost, one, moments)
     place = np.flatnonzero(keep)
     told = pl.DataFrame(
@@ -144,10 +156,8 @@ def _columns(returns: Effects, profit: Effects, cost: Floats, one: Compared, mom
         low, high = _share_interval(share, base)
         made |= {name: share, f"{name}_low": low, f"{name}_high": high}
     gained = _scaled(returns, returns.n_treated, reach)
-    n_back = returns.treated * returns.n_treated + returns.control * returns.n_control
-    profit = replace(profit, error=np.where(n_back >= FEWEST_EVENTS, profit.error, np.nan))
-    earned = _scaled(profit, profit.n_treated, reach)
-    missed = _scaled(profit, profit.n_control if is_held_out else np.full_like(cost, np.nan), reach)
+    earned = _scaled(profit, returns.n_treated, reach)
+    missed = _scaled(profit, returns.n_control if is_held_out else np.full_like(cost, np.nan), reach)
     with np.errstate(divide="ignore", invalid="ignore"):
         surely = (gained[1] > 0) & (cost > 0)
         per_return = [np.where(surely, cost / gained[end], np.nan) for end in (0, 2, 1)]

@@ -15,7 +15,7 @@ from dagster_project.outcomes.comparison import compared_arms
 from dagster_project.outcomes.differences import READOUTS, difference_rows, judged
 from dagster_project.outcomes.entries import FAULTS
 from dagster_project.outcomes.moments import take_moments
-from dagster_project.outcomes.money import MONEY, MONEY_METRICS, money_of_arm, with_money
+from dagster_project.outcomes.money import MONEY, money_of_arm, with_money
 from dagster_project.outcomes.plans import planned_users
 from dagster_project.outcomes.randomisation import BROKEN_BELOW, balance_p, inverse_propensities
 from dagster_project.outcomes.ratios import sample_ratio_p
@@ -38,11 +38,13 @@ class ReadoutRules:
     """What a night tells its readouts: `decision_days` is the horizon by which an experiment is judged.
 
     `fixed_days`: that of experiments which began on an earlier night. It was named then and does not move.
+    `measured`: names of metrics that a source tells of, so that none means nobody.
     """
 
     decision_days: int
     margin_share: float
     fixed_days: Mapping[str, int] = field(default_factory=dict)
+    measured: frozenset[str] = frozenset()
 
     def days_of(self, experiment_id: str) -> int:
         """The horizon by which this one is judged."""
@@ -118,6 +120,7 @@ def _read_one(experiment_id: str, entries: pl.DataFrame, faults: pl.DataFrame, r
         faults=pl.concat([faults, _chance_faults(experiment_id, ratio, balance, share_entered(entries))]),
         plans={(arm, other): planned_users(entries, arm=arm, baseline=other) for arm, other in pairs},
         decision_days=rules.days_of(experiment_id),
+        is_weighted=weight is not None,
     )
     if examined.faults.height:
         readouts, among, money = READOUTS.to_frame(), READOUTS.to_frame(), MONEY.to_frame()
@@ -131,14 +134,14 @@ def _compare(
     one: Examined, coded: CodedEntries, weight: Floats | None, rules: ReadoutRules
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """READOUTS of a sound experiment, READOUTS of templates among each other (of all users alone), and MONEY."""
-    told, priced = _told(one.entries), with_money(one.entries, margin_share=rules.margin_share)
+    told, priced = _told(one.entries, rules.measured), with_money(one.entries, margin_share=rules.margin_share)
     moments = take_moments(
         priced.frame,
         weight=weight,
         covariate=covariate_of(one.entries),
-        metrics=(*told, *(MONEY_METRICS if priced.basis else ())),
+        metrics=(*told, *priced.metrics),
         coded=coded,
-        with_cross=priced.basis is not None,
+        with_cross=True,
     )
     name, days = one.experiment_id, one.decision_days
     compared = [
@@ -153,9 +156,7 @@ def _compare(
         if pair.baseline != one.baseline
     ]
     money = [
-        money_of_arm(name, pair, moments, basis=priced.basis)
-        for pair in compared
-        if priced.basis and pair.baseline == one.baseline
+        money_of_arm(name, pair, moments, basis=priced.basis) for pair in compared if pair.baseline == one.baseline
     ]
     judged_rows = [judged(pl.concat(part)) if part else READOUTS.to_frame() for part in (against, among)]
     return judged_rows[0], judged_rows[1], pl.concat([MONEY.to_frame(), *money])
@@ -172,13 +173,13 @@ def covariate_of(entries: pl.DataFrame) -> Floats | None:
     return np.asarray(np.log1p(entries["n_active_days_before"].fill_null(0).to_numpy().astype(np.float64)))
 
 
-def _told(entries: pl.DataFrame) -> tuple[Metric, ...]:
-    """The metrics of which anything at all is known."""
-    longest = HORIZONS[-1]
+def _told(entries: pl.DataFrame, measured: frozenset[str]) -> tuple[Metric, ...]:
+    """The metrics of which anything at all is known: that it happened to somebody, or that a source would tell."""
+    always, longest = {RETURNED.name, *measured}, HORIZONS[-1]
     return tuple(
         metric
         for metric in METRICS
-        if metric is RETURNED or entries[metric.column(longest)].null_count() < entries.height
+        if metric.name in always or entries[metric.column(longest)].null_count() < entries.height
     )
 
 

@@ -80,7 +80,7 @@ columns:
   difference: in the share who came back, treated less control
   low: of its interval, sound however often one looks
   high: upper end
-  decision: works, works at a price, harms, no effect shown, cannot tell yet, too early or broken
+  decision: works, works at a price, harms, no effect shown, no gain shown, cannot tell yet, too early or broken
   faults: why it is broken
   explanation: all of it in plain words, with what its other arms say
   n_unknown (users): of whom nothing but the assignment is known: no event, no profile; they count as not back
@@ -108,14 +108,14 @@ columns:
   decision_days (days): horizon by which it is judged
   n_treated (users): of the arm whose days are over
   n_control (users): of the baseline
-  treated_mean (0 to 1): of the arm who came back
+  treated_mean (0 to 1): of the arm who came back; weighted by inverse propensity where chances differ within an arm
   control_mean (0 to 1): of the baseline
   difference: adjusted for the forecast of returns
   low: of its interval, sound however often one looks
   high: upper end
   p_adjusted (0 to 1): of looks and, beside other arms than treat, of their number
   harms: what surely happened more often, in plain words
-  decision: works, works at a price, harms, no effect shown, cannot tell yet, too early or broken
+  decision: works, works at a price, harms, no effect shown, no gain shown, cannot tell yet, too early or broken
   explanation: all of it in plain words
 """,
 )
@@ -140,7 +140,7 @@ columns:
   horizon_days (days): from the day of entry on, that day included
   n_treated (users): of the arm whose days are over; who told, for satisfaction
   n_control (users): of the baseline
-  treated_mean: share, money per user or score
+  treated_mean: share, money per user or score; weighted by inverse propensity where chances differ within an arm
   control_mean: the same of the baseline
   difference: adjusted for the forecast of returns
   error: its standard error
@@ -155,7 +155,7 @@ columns:
   p_looks (0 to 1): below .05 where the interval that is sound leaves nought out
   p_adjusted (0 to 1): the same after Benjamini-Hochberg over the experiment; primary comparisons stand apart
   is_primary: returns of all at the horizon of decision, named beforehand
-  verdict: better, worse, cannot tell or too early
+  verdict: better, worse, cannot tell (always, where an arm has fewer than 20 users) or too early
 
 Defined in docs/outcomes.md. Slices are of what was known at entry; control carries the would-be strategy and channel.
 """,
@@ -168,7 +168,7 @@ One row per experiment, arm, part of the users and horizon: what the treated bro
 
 grain: experiment_id, arm, dimension, value, horizon_days
 tests:
-  not_null experiment_id, arm, dimension, value, horizon_days, n_treated, n_control, cost, basis;
+  not_null experiment_id, arm, dimension, value, horizon_days, n_treated, n_control, basis;
   unique experiment_id, arm, dimension, value, horizon_days; incremental_returns_low <= incremental_returns_high;
   incremental_profit_low <= incremental_profit_high; cost_per_return_low <= cost_per_return_high;
   win_back_share_low <= win_back_share_high; control_return_share_low <= control_return_share_high
@@ -189,10 +189,10 @@ columns:
   incremental_returns (returns): of the treated beyond what as many held out would have done
   incremental_returns_low (returns): of the 95 % interval that is sound however often one looks
   incremental_returns_high (returns): upper end
-  incremental_profit (currency): the same of margin less cost
+  incremental_profit (currency): the same of margin less cost; null where `basis` says why
   incremental_profit_low (currency): lower end
   incremental_profit_high (currency): upper end
-  cost (currency): of contacting the treated, as expected at the time
+  cost (currency): of contacting the treated, as expected at the time; null if of nobody known
   cost_per_return (currency): per incremental return; null (unknown) unless returns surely rose
   cost_per_return_low (currency): lower end
   cost_per_return_high (currency): upper end
@@ -202,7 +202,10 @@ columns:
   control_cost (currency): profit that the held out would have brought, had they been treated
   control_cost_low (currency): lower end
   control_cost_high (currency): upper end
-  basis: spend (margin of what was spent) or worth of a return (as thought at entry, where no spending is known)
+  basis: of profit, or why there is none; see below
+
+`basis`: spend (margin of what was spent) or worth of a return (as thought at entry, where no spending is known).
+Without profit: cost unknown, value unknown, or value and cost unknown.
 """,
 )
 

@@ -52,7 +52,7 @@ METRICS = (
     Metric("app_removed", "after", False, "removed the app"),
     Metric("relapsed", "after", False, "came back and left again"),
 )
-RETURNED, RELAPSED = METRICS[0], METRICS[-1]
+RETURNED, SPEND, RELAPSED = METRICS[0], METRICS[1], METRICS[-1]
 HARMS = tuple(metric for metric in METRICS if not metric.is_good and metric is not RELAPSED)
 """What is held against an arm. A relapse is not: only who came back can leave again."""
 BY_NAME = {metric.name: metric for metric in METRICS}

@@ -69,6 +69,7 @@ class ArmBlock:
     said: str
     courses: tuple[Course, ...]
     tables: tuple[Table, ...]
+    no_profit: str | None
     money_note: str | None
     money_tables: tuple[Table, ...]
 
@@ -151,6 +152,7 @@ def _arm_block(mine: OutcomeContent, row: Mapping[str, Any], arm: str, currency:
         said=said_of_arm(row, arm, mine.decisions),
         courses=courses_of(overall),
         tables=tuple(table for table in found if table is not None),
+        no_profit=of_arm.why_no_profit(money),
         money_note=of_arm.about_parts(horizon) if parts else None,
         money_tables=parts,
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from dagster_project.outcomes.money import NEITHER, NO_COST, NO_VALUE
 from dagster_project.outcomes.vocabulary import ALL, BY_NAME, CROSS, DIMENSIONS, NOT_NOTED, RETURNED
 from dagster_project.reports import formatting as fmt
 from dagster_project.reports.palette import words
@@ -23,6 +24,13 @@ NUMBERS = {
     "p_return": "chance to come back without contact",
     "n_active_days_before": "active days in the 28 before",
     "value_if_returned": "worth of a return",
+}
+_NO_COST = "nothing says what contact cost: of no contact a channel is noted that has a cost in [channels]"
+_NO_VALUE = "no event has an amount, and no worth of a return was noted at entry"
+NO_PROFIT = {
+    NO_COST: f"Profit is unknown: {_NO_COST}.",
+    NO_VALUE: f"Profit is unknown: {_NO_VALUE}.",
+    NEITHER: f"Profit is unknown: {_NO_VALUE}; and {_NO_COST}.",
 }
 PARTS = {"strategy_id": "strategy", "value_tier": "value tier"}
 
@@ -128,6 +136,11 @@ def money_table(money: pl.DataFrame, *, sides: Sides, currency: str) -> Table | 
         Column(f"holding out cost, {currency}", _range("control_cost")),
     )
     return table_of("What it earned and cost", columns, rows)
+
+
+def why_no_profit(money: pl.DataFrame) -> str | None:
+    """Why an arm's profit is unknown; None where it is not, or nothing was read."""
+    return NO_PROFIT.get(money["basis"][0]) if money.height else None
 
 
 def money_by_part(money: pl.DataFrame, horizon: int, *, sides: Sides, currency: str) -> tuple[Table, ...]:

@@ -49,3 +49,5 @@ def _arm(arm: ArmBlock, *, is_judged: bool) -> Iterator[str]:
         yield escaped(course.lead)
     for table in arm.tables:
         yield table_markdown(table)
+    if arm.no_profit is not None:
+        yield escaped(arm.no_profit)

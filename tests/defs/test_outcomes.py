@@ -168,6 +168,12 @@ def test_a_horizon_stays_as_an_earlier_night_named_it(copied: Company) -> None:
     assert set(made["outcomes.readouts"].filter("is_primary")["horizon_days"]) == {7}
 
 
+def test_a_night_knows_of_which_outcomes_its_sources_would_tell(past: Company) -> None:
+    assert {"events", "message_events"} <= set(past.project.settings.sources.tables)
+
+    assert {"opened", "clicked", "opted_out", "complained"} <= OutcomeNight(past.project, NIGHT).rules.measured
+
+
 def test_a_relapse_goes_by_the_threshold_of_the_night_of_entry(copied: Company) -> None:
     project = copied.project
     stages = project.read("lifecycle.stages", as_of=NIGHT)

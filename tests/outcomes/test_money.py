@@ -80,8 +80,25 @@ def test_where_no_spending_is_known_a_return_counts_as_it_was_thought_to_be_wort
     assert row["incremental_profit"] == pytest.approx(100 * 15 - 1_000)
 
 
-def test_without_costs_nothing_is_said_of_money() -> None:
-    assert money_of((300, 200), cost=None).is_empty()
+@pytest.mark.parametrize(
+    ("bill", "cost", "basis"),
+    [(20.0, None, "cost unknown"), (None, 1.0, "value unknown"), (None, None, "value and cost unknown")],
+)
+def test_where_money_is_unknown_the_returns_are_told_and_what_is_missing(
+    bill: float | None, cost: float | None, basis: str
+) -> None:
+    nothing = {} if bill else {f"spend_{days}": None for days in HORIZONS}
+
+    money = money_of((300, 200), cost=cost, strategy_id="a", **nothing)
+
+    row = overall(money)
+    assert row["basis"] == basis
+    assert (row["win_back_share"], row["control_return_share"]) == (0.3, 0.2)
+    assert row["incremental_returns"] == pytest.approx(100)
+    assert row["incremental_returns_low"] < 100 < row["incremental_returns_high"]
+    assert [row[name] for name in ("incremental_profit", "return_on_spend", "control_cost")] == [None] * 3
+    assert (row["cost"], row["cost_per_return"]) == ((None, None) if cost is None else pytest.approx((1_000, 10)))
+    assert money.filter((pl.col("dimension") == "strategy_id") & (pl.col("value") == "a")).height == len(HORIZONS)
 
 
 def test_all_dimensions_crossed_are_there_where_enough_users_are() -> None:
@@ -107,3 +124,24 @@ def test_unequal_weights_tell_as_much_as_fewer_users() -> None:
 
     assert row["win_back_share"] == pytest.approx(0.5625)
     assert (row["win_back_share_low"], row["win_back_share_high"]) == pytest.approx((0.523806, 0.600447), abs=1e-6)
+
+
+def test_an_arm_in_which_nobody_paid_tells_no_variance() -> None:
+    spent = [20.0 + i for i in range(20)] + [0.0] * 200
+    cost = [0.02] * 200 + [0.0] * 20
+    frame = entries(
+        220,
+        arm=["treat"] * 200 + ["control"] * 20,
+        propensity=[10 / 11] * 200 + [1 / 11] * 20,
+        returned_after=[0] * 20 + [None] * 200,
+        **{f"spend_{days}": spent for days in HORIZONS},
+        **{f"cost_{days}": cost for days in HORIZONS},
+    )
+
+    found = read_experiments(frame, FAULTS.to_frame(), rules=ReadoutRules(decision_days=28, margin_share=1.0))
+
+    assert "spend" not in set(found.readouts["metric"])
+    row = overall(found.money)
+    assert row["incremental_profit"] == pytest.approx(sum(spent) - 200 * 0.02)
+    ends = ("incremental_profit_low", "incremental_profit_high", "return_on_spend_low", "control_cost_low")
+    assert [row[end] for end in ends] == [None] * 4

@@ -1,13 +1,17 @@
 """The page of one experiment: every arm, harms in the same room as gains, money by part, and its Markdown."""
 
+from dataclasses import replace
+
 import polars as pl
 import pytest
 
+from dagster_project.outcomes.entries import FAULTS
+from dagster_project.outcomes.readout import ReadoutRules, read_experiments
 from dagster_project.reports.experiment_pages import ExperimentPage, OutcomeContent, experiment_page, said_of_arm
 from dagster_project.reports.experiment_tables import CELLS, Sides, largest_cells, money_by_part
 from dagster_project.reports.markdown import escaped, page_markdown, table_markdown
 from dagster_project.reports.tables import Column, Table
-from reports.experiments import three_experiments
+from reports.experiments import DECIDED_ON, autumn, three_experiments
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +80,18 @@ def test_harms_that_no_source_tells_of_are_not_passed_over(content: OutcomeConte
     assert [course.metric.name for course in page.arms[0].courses] == ["returned"]
 
 
+def test_harms_that_a_source_tells_of_and_befell_nobody_are_said_to_be_none(content: OutcomeContent) -> None:
+    rules = ReadoutRules(decision_days=28, margin_share=1, measured=frozenset({"complained", "opted_out"}))
+    found = read_experiments(autumn(), FAULTS.to_frame(), rules=rules)
+    since = pl.lit(DECIDED_ON["autumn"]).alias("decided_on")
+    measured = replace(content, readouts=found.readouts, experiments=found.experiments.with_columns(since))
+
+    table = table_named(page_of(measured, "autumn"), "Harms over time")
+
+    assert table.caption == "Harms over time. Nobody of either arm opted out or complained"
+    assert table.rows == (("none seen",),)
+
+
 def test_every_arm_has_its_block_and_the_one_judged_by_is_first(content: OutcomeContent) -> None:
     page = page_of(content, "autumn")
 
@@ -120,6 +136,26 @@ def test_money_is_told_by_part_with_intervals_and_a_word_of_caution(content: Out
     assert young["part"] in {"churned early", "lost"}
     assert all(" to " in young[label] for label in ("treat, back", "control, back", "incremental profit, EUR"))
     assert page_of(content, "autumn").arms[0].money_tables == ()  # it cost nothing that is known
+
+
+def test_where_profit_is_unknown_the_returns_stand_there_and_a_sentence_says_why(content: OutcomeContent) -> None:
+    page = page_of(content, "autumn")
+
+    table = table_named(page, "What it earned and cost")
+    cells = dict(zip([column.label for column in table.columns], table.rows[3], strict=True))
+    assert cells["within"] == "28 days"
+    assert cells["incremental returns"].startswith("4")
+    assert [cells["incremental profit, EUR"], cells["cost, EUR"], cells["return on spend"]] == [
+        "unknown",
+        "–",
+        "unknown",
+    ]
+    assert page.arms[0].no_profit == (
+        "Profit is unknown: no event has an amount, and no worth of a return was noted at entry; and nothing says what "
+        "contact cost: of no contact a channel is noted that has a cost in [channels]."
+    )
+    assert "Profit is unknown: " in page_markdown(page)
+    assert page_of(content, "winter").arms[0].no_profit is None
 
 
 def test_the_largest_cells_come_first_and_the_rest_is_counted(content: OutcomeContent) -> None:
