@@ -19,11 +19,11 @@ from dagster_project.outcomes.entries import (
     LEDGER,
     Assignments,
     assignment_rows,
-    find_faults,
     first_entries,
     set_aside,
 )
 from dagster_project.outcomes.facts import Facts, read_facts
+from dagster_project.outcomes.faults import find_faults
 from dagster_project.outcomes.imports import imported_query, imported_rows
 from dagster_project.outcomes.persons import known_persons, one_per_person
 from dagster_project.outcomes.plans import USUAL_SHARE

@@ -13,7 +13,7 @@ from dagster_project.outcomes.balance import BALANCE, arm_balance
 from dagster_project.outcomes.coding import CodedEntries, coded_entries
 from dagster_project.outcomes.comparison import compared_arms
 from dagster_project.outcomes.differences import READOUTS, difference_rows, judged
-from dagster_project.outcomes.entries import FAULTS
+from dagster_project.outcomes.faults import FAULTS
 from dagster_project.outcomes.moments import take_moments
 from dagster_project.outcomes.money import MONEY, MONEY_METRICS, money_of_arm, with_money
 from dagster_project.outcomes.plans import planned_users

@@ -6,7 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from dagster_project.outcomes.entries import Assignments, assignment_rows, find_faults, first_entries, set_aside
+from dagster_project.outcomes.entries import Assignments, assignment_rows, first_entries, set_aside
+from dagster_project.outcomes.faults import find_faults
 from outcomes.builders import NIGHT, at, rows
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from dagster_project.outcomes.arms import baseline_of
 from dagster_project.outcomes.differences import READOUTS
-from dagster_project.outcomes.entries import FAULTS
+from dagster_project.outcomes.faults import FAULTS
 from dagster_project.outcomes.looks import looked_at
 from dagster_project.outcomes.plans import planned_users
 from dagster_project.outcomes.randomisation import balance_p, inverse_propensities

@@ -1,0 +1,110 @@
+"""What of its rows makes an experiment unreadable.
+
+What is wrong is named per experiment, never mended: a broken experiment is shown and not read. Arms that chance should
+have filled otherwise, and arms that differed before, are found by the readout.
+"""
+
+from datetime import date, timedelta
+
+import polars as pl
+
+from dagster_project.outcomes.entries import IMPORTED, Assignments, is_of_words
+from dagster_project.outcomes.vocabulary import CONTROL, EXPLORE
+
+FAULTS = pl.Schema({"experiment_id": pl.String(), "fault": pl.String(), "explanation": pl.String()})
+
+
+def find_faults(assigned: Assignments, entries: pl.DataFrame, *, as_of: date) -> pl.DataFrame:
+    """What of the rows themselves makes an experiment unreadable (FAULTS); several faults are several rows."""
+    arms = _by_arm(entries)
+    found = [
+        _no_control(arms),
+        _empty_arms(arms),
+        _two_arms(assigned.moved),
+        _impossible_propensities(arms),
+        _in_the_future(assigned.rows, as_of),
+        _after_the_outcome(assigned.rows),
+    ]
+    return pl.concat([FAULTS.to_frame(), *found]).sort(list(FAULTS))
+
+
+def _named(frame: pl.DataFrame, fault: str, explanation: pl.Expr) -> pl.DataFrame:
+    whole = frame.rechunk()  # polars 2.1 panics in `pl.format` where a filter has left the first chunk empty
+    return whole.select("experiment_id", pl.lit(fault).alias("fault"), explanation.alias("explanation")).cast(FAULTS)
+
+
+def _by_arm(entries: pl.DataFrame) -> pl.DataFrame:
+    p = pl.col("propensity")
+    return entries.group_by("experiment_id", "arm").agg(
+        pl.len().alias("n"),
+        p.max(),
+        p.null_count().alias("n_null"),
+        ((p <= 0) | (p >= 1) | p.is_nan()).sum().alias("n_odd"),
+        ((p.min() == p.max()) & (p.null_count() == 0)).fill_null(value=False).alias("is_constant"),
+        (pl.col("origin") == IMPORTED).all().alias("is_imported"),
+    )
+
+
+def _no_control(arms: pl.DataFrame) -> pl.DataFrame:
+    told = arms.group_by("experiment_id").agg((pl.col("arm") == CONTROL).any().alias("has_control"))
+    without = told.filter(~pl.col("has_control") & ~is_of_words())
+    return _named(without, "no control", pl.lit("Nobody was held out, so there is nothing to compare with."))
+
+
+def _empty_arms(arms: pl.DataFrame) -> pl.DataFrame:
+    """Experiments of one arm, and imported ones whose constant propensities leave more than 2 % to nobody.
+
+    In the ledger treat and control leave room for explorers, of whom a small night may have none.
+    """
+    told = (
+        arms.group_by("experiment_id")
+        .agg(
+            pl.len().alias("n_arms"),
+            pl.col("arm").sort().first().alias("only"),
+            pl.col("propensity").sort().sum().alias("share"),
+            pl.col("is_constant").all(),
+            (pl.col("is_imported").all() & (pl.col("arm") != EXPLORE).all()).alias("is_told"),
+        )
+        .with_columns((pl.col("is_constant") & pl.col("is_told") & (pl.col("share") < 0.98)).alias("is_short"))
+    )
+    one = told.filter(pl.col("n_arms") == 1)
+    short = told.filter((pl.col("n_arms") > 1) & pl.col("is_short"))
+    said = pl.format("The shares of the arms add up to {}: an arm has no users.", pl.col("share").round(2))
+    return pl.concat(
+        [
+            _named(one, "empty arm", pl.format("Only the arm {} has users.", pl.col("only"))),
+            _named(short, "empty arm", said),
+        ]
+    )
+
+
+def _two_arms(moved: pl.DataFrame) -> pl.DataFrame:
+    """Users with two arms, unless they are few. In the ledger those whom new shares moved are none."""
+    counted = moved.filter(~pl.col("is_few")).group_by("experiment_id").len()
+    return _named(counted, "two arms", pl.format("{} of its users are in two arms.", pl.col("len")))
+
+
+def _impossible_propensities(arms: pl.DataFrame) -> pl.DataFrame:
+    """0, 1 or beyond, and null beside known ones. An experiment that tells none at all goes by its own shares."""
+    counted = arms.group_by("experiment_id").agg(pl.col("n_odd", "n_null", "n").sum())
+    impossible = counted.filter(pl.col("n_odd") > 0)
+    partly = counted.filter((pl.col("n_null") > 0) & (pl.col("n_null") < pl.col("n")))
+    said = "{} of {} users had a chance of 0 or 1 of their arm: nothing was left to chance."
+    unsaid = "{} of {} users have no propensity, the others do."
+    return pl.concat(
+        [
+            _named(impossible, "impossible propensity", pl.format(said, "n_odd", "n")),
+            _named(partly, "missing propensity", pl.format(unsaid, "n_null", "n")),
+        ]
+    )
+
+
+def _in_the_future(rows: pl.DataFrame, as_of: date) -> pl.DataFrame:
+    late = rows.filter(pl.col("assigned_on") > as_of + timedelta(days=1)).group_by("experiment_id").len()
+    return _named(late, "assigned in the future", pl.format("{} assignments are dated after this night.", "len"))
+
+
+def _after_the_outcome(rows: pl.DataFrame) -> pl.DataFrame:
+    late = rows.filter(pl.col("outcome_at") < pl.col("assigned_at")).group_by("experiment_id").len()
+    said = pl.format("{} users were assigned after the outcome that their own row tells of.", "len")
+    return _named(late, "assigned after the outcome", said)
