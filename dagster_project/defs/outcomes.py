@@ -99,10 +99,11 @@ def read_entries(night: "OutcomeNight", assigned: Assignments, entries: pl.DataF
 
 
 def with_set_aside(experiments: pl.DataFrame, aside: pl.DataFrame) -> pl.DataFrame:
-    """The experiments, whose explanations also count the users who are left out because they moved from arm to arm."""
-    said = " Users set aside, being in two arms: " + pl.col("n_users").cast(pl.String) + "."
+    """The experiments, whose explanations also count the users who are left out, and say why."""
+    said = pl.format(" Users set aside, {}: {}.", "reason", "n_users")
+    told = aside.rechunk().group_by("experiment_id", maintain_order=True).agg(said.str.join("").alias("said"))
     return (
-        experiments.join(aside.select("experiment_id", said.alias("said")), on="experiment_id", how="left")
+        experiments.join(told, on="experiment_id", how="left")
         .with_columns(pl.concat_str("explanation", pl.col("said").fill_null("")).alias("explanation"))
         .select(experiments.columns)
         .sort("experiment_id")
@@ -128,7 +129,13 @@ class OutcomeNight:
             decision_days=decision_horizon(self.horizon_days),
             margin_share=self.project.settings.value.margin_share,
             fixed_days=self._named_before(),
+            records_from=self.records_from,
         )
+
+    @cached_property
+    def records_from(self) -> date:
+        """The first day with an event: of none before it is it known who was active."""
+        return self.project.event_days()[0]
 
     @cached_property
     def holdout_experiment(self) -> str:
@@ -217,7 +224,7 @@ class OutcomeNight:
         ]
         if self._imported is not None:
             frames.append(self._imported.filter(mine))
-        return assignment_rows(*frames)
+        return assignment_rows(*frames, records_from=self.records_from)
 
     @cached_property
     def facts(self) -> Facts:

@@ -4,6 +4,7 @@ What makes an experiment unreadable is the matter of `faults`.
 """
 
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
 
 import polars as pl
@@ -13,7 +14,7 @@ from dagster_project.reach.fatigue import exact_sum
 
 LEDGER, IMPORTED = "ledger", "imported"
 KEY = ["experiment_id", "user_id"]
-MOST_MOVED = 0.01  # of an experiment's users; more in two arms, and its arms were not kept. An opinion
+MOST_ASIDE = 0.01  # of an experiment's users; more in two arms, and its arms were not kept. An opinion
 ENTRIES = pl.Schema(
     {
         "experiment_id": pl.String(),
@@ -52,9 +53,23 @@ ROWS = pl.Schema(
 
 @dataclass(frozen=True)
 class Assignments:
-    """The assignments of some experiments: `rows` as ROWS, sorted by KEY, and who is in two arms by them."""
+    """The assignments of some experiments: `rows` as ROWS, sorted by KEY, and who cannot be read by them.
+
+    `records_from`: the first day of which the store has an event; None where nobody asks.
+    """
 
     rows: pl.DataFrame
+    records_from: date | None = None
+
+    @cached_property
+    def early(self) -> pl.DataFrame:
+        """experiment_id, user_id of those who entered before the records begin, `is_few` as for `moved`.
+
+        Whether they came back is not known: the days on which they could have done are not all on record.
+        """
+        first = self.records_from
+        before = self.rows.clear() if first is None else self.rows.filter(pl.col("assigned_on") < first)
+        return _with_is_few(before.select(KEY).unique(), self.rows)
 
     @cached_property
     def moved(self) -> pl.DataFrame:
@@ -62,14 +77,14 @@ class Assignments:
         return _moved(self.rows)
 
 
-def assignment_rows(*frames: pl.DataFrame) -> Assignments:
+def assignment_rows(*frames: pl.DataFrame, records_from: date | None = None) -> Assignments:
     """The rows of several files in one form: absent columns are null, arms in small letters, held-out words called
     `control`."""
     told = [frame.select([name for name in ROWS if name in frame.columns]) for frame in frames]
     rows = pl.concat([ROWS.to_frame(), *told], how="diagonal_relaxed").select(list(ROWS)).cast(ROWS)
     arms = {told: told.strip().lower() for told in rows["arm"].drop_nulls().unique()}
     called = {told: CONTROL if arm in CONTROL_WORDS else arm for told, arm in arms.items()}
-    return Assignments(rows[_order(rows)].with_columns(pl.col("arm").replace(called)))
+    return Assignments(rows[_order(rows)].with_columns(pl.col("arm").replace(called)), records_from)
 
 
 def _order(rows: pl.DataFrame) -> pl.Series:
@@ -86,10 +101,10 @@ def first_entries(assigned: Assignments) -> pl.DataFrame:
 
     By intention to treat a user counts where the user began, whatever came later, and was or was not sent.
     `cost_<days>` sums the expected cost of the user's contacts within those days of the entry (a series once, at its
-    first step); null where no cost is noted, nought for the held out. Users who moved from arm to arm are left out
-    where they are few (see `set_aside`). Sorted by KEY.
+    first step); null where no cost is noted, nought for the held out. Users who moved from arm to arm, or entered
+    before the records begin, are left out where they are few (see `set_aside`). Sorted by KEY.
     """
-    few = assigned.moved.filter("is_few")
+    few = pl.concat([found.filter("is_few").select(KEY) for found in (assigned.moved, assigned.early)])
     kept = assigned.rows.join(few, on=KEY, how="anti", maintain_order="left") if few.height else assigned.rows
     is_one_of_several = _is_one_of_several(kept)
     several = kept.filter(is_one_of_several)  # few as a rule: to sort and add up all rows is most of the work
@@ -109,9 +124,15 @@ def _is_one_of_several(rows: pl.DataFrame) -> pl.Series:
 
 
 def set_aside(assigned: Assignments) -> pl.DataFrame:
-    """experiment_id, n_users of those who are left out because they are in two arms, where they are few. Sorted."""
-    few = assigned.moved.filter("is_few")
-    return few.group_by("experiment_id").agg(pl.len().cast(pl.Int64).alias("n_users")).sort("experiment_id")
+    """experiment_id, reason, n_users of those who are left out, where they are few. Sorted."""
+    reasons = {"being in two arms": assigned.moved, "having entered before the records begin": assigned.early}
+    counted = [
+        found.filter("is_few")
+        .group_by("experiment_id", pl.lit(reason).alias("reason"))
+        .agg(pl.len().cast(pl.Int64).alias("n_users"))
+        for reason, found in reasons.items()
+    ]
+    return pl.concat(counted).sort("experiment_id", "reason")
 
 
 def is_of_words() -> pl.Expr:
@@ -162,10 +183,16 @@ def _moved(rows: pl.DataFrame) -> pl.DataFrame:
         _shares_in_force(rows), on=["experiment_id", "assigned_on"], how="left"
     )
     within = told.group_by([*KEY, "shares"]).agg(pl.col("arm").n_unique().alias("n")).filter(pl.col("n") > 1)
-    moved = within.select(KEY).unique()
+    return _with_is_few(within.select(KEY).unique(), rows)
+
+
+def _with_is_few(found: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+    """The users found, and whether they are so few of their experiment's that the others can be read without them."""
+    if found.is_empty():
+        return found.with_columns(pl.lit(value=True).alias("is_few"))
     users = rows.group_by("experiment_id").agg(pl.col("user_id").n_unique().alias("n_users"))
-    return moved.join(users, on="experiment_id", how="left").select(
-        *KEY, (pl.len().over("experiment_id") <= MOST_MOVED * pl.col("n_users")).alias("is_few")
+    return found.join(users, on="experiment_id", how="left").select(
+        *KEY, (pl.len().over("experiment_id") <= MOST_ASIDE * pl.col("n_users")).alias("is_few")
     )
 
 

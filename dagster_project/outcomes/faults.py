@@ -21,6 +21,7 @@ def find_faults(assigned: Assignments, entries: pl.DataFrame, *, as_of: date) ->
         _no_control(arms),
         _empty_arms(arms),
         _two_arms(assigned.moved),
+        _before_the_records(assigned.early, assigned.records_from),
         _impossible_propensities(arms),
         _in_the_future(assigned.rows, as_of),
         _after_the_outcome(assigned.rows),
@@ -82,6 +83,16 @@ def _two_arms(moved: pl.DataFrame) -> pl.DataFrame:
     """Users with two arms, unless they are few. In the ledger those whom new shares moved are none."""
     counted = moved.filter(~pl.col("is_few")).group_by("experiment_id").len()
     return _named(counted, "two arms", pl.format("{} of its users are in two arms.", pl.col("len")))
+
+
+def _before_the_records(early: pl.DataFrame, records_from: date | None) -> pl.DataFrame:
+    """Users who entered before the first day of events, unless they are few: silence then is no news of them."""
+    counted = early.filter(~pl.col("is_few")).group_by("experiment_id").len()
+    said = (
+        f"{{}} of its users entered before {records_from}, the first day with an event: whether they came back "
+        "then is not known. Deliver older events, or leave these rows out by sources.assignments.where."
+    )
+    return _named(counted, "before the records begin", pl.format(said, "len"))
 
 
 def _impossible_propensities(arms: pl.DataFrame) -> pl.DataFrame:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import date
 
 import numpy as np
 import numpy.typing as npt
@@ -38,11 +39,13 @@ class ReadoutRules:
     """What a night tells its readouts: `decision_days` is the horizon by which an experiment is judged.
 
     `fixed_days`: that of experiments which began on an earlier night. It was named then and does not move.
+    `records_from`: the first day with an event; None: all days before entry are on record.
     """
 
     decision_days: int
     margin_share: float
     fixed_days: Mapping[str, int] = field(default_factory=dict)
+    records_from: date | None = None
 
     def days_of(self, experiment_id: str) -> int:
         """The horizon by which this one is judged."""
@@ -106,7 +109,9 @@ def _read_one(experiment_id: str, entries: pl.DataFrame, faults: pl.DataFrame, r
     impossible = faults["fault"].is_in(["impossible propensity", "missing propensity"]).any()
     weight = None if impossible else inverse_propensities(entries)
     ratio = None if impossible else sample_ratio_p(entries)
-    balance = None if impossible else balance_p(entries, baseline=baseline, weight=weight)
+    balance = (
+        None if impossible else balance_p(entries, baseline=baseline, weight=weight, records_from=rules.records_from)
+    )
     pairs = contrasts(experiment_id, list(counts), baseline)
     examined = Examined(
         experiment_id=experiment_id,

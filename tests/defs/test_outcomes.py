@@ -153,6 +153,25 @@ def test_users_whom_only_the_assignment_names_are_counted(tmp_path: Path) -> Non
     assert entries["is_known"].sum() == 0
 
 
+def test_an_import_from_before_the_first_event_is_not_read_as_if_nobody_came_back(tmp_path: Path) -> None:
+    visits = "".join(f"u{i},2024-01-{1 + i % 28:02d}T10:00:00,visit\n" for i in range(40))
+    company = plain(tmp_path / "late", visits, settings=PLAIN + IMPORTED)
+    arms = [(f"u{i}", "treat" if i % 2 else "control") for i in range(40)]
+    days = {"old": "2023-12-31", "new": "2024-01-01"}
+    assigned = "".join(f"{user},{name},{arm},{day}T12:00:00\n" for user, arm in arms for name, day in days.items())
+    (company.folder / "assigned.csv").write_text(f"uid,test,arm,at\n{assigned}", encoding="utf-8")
+
+    company.run(date(2024, 1, 28))
+
+    found = company.project.read("outcomes.experiments", as_of=date(2024, 1, 28))
+    assert found.select("experiment_id", "faults", "balance_p").rows() == [
+        ("new", None, None),
+        ("old", "before the records begin", None),
+    ]
+    randomised = company.project.read("outcomes.entries", as_of=date(2024, 1, 28)).filter("is_randomised")
+    assert randomised["experiment_id"].unique().to_list() == ["new"]
+
+
 def test_a_horizon_stays_as_an_earlier_night_named_it(copied: Company) -> None:
     project = copied.project
     before = project.read("outcomes.experiments", as_of=NIGHT)

@@ -1,5 +1,6 @@
 """Who entered what, and what makes an experiment unreadable."""
 
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -135,7 +136,7 @@ def test_a_few_users_who_moved_from_arm_to_arm_are_set_aside_and_counted() -> No
     given = _moved(4)
 
     assert faults(given) == {}
-    assert set_aside(given).rows() == [("e", 4)]
+    assert set_aside(given).rows() == [("e", "being in two arms", 4)]
     entered = first_entries(given)
     assert entered.height == 396
     assert not entered["user_id"].is_in(["c0", "c1", "c2", "c3"]).any()
@@ -147,6 +148,42 @@ def test_many_users_who_moved_break_the_experiment_and_stay_in_it() -> None:
     assert faults(given) == {"two arms": "5 of its users are in two arms."}
     assert set_aside(given).is_empty()
     assert first_entries(given).height == 400
+
+
+def _since_march(n_early: int, n: int = 400) -> Assignments:
+    """An import of one experiment, half held out, of which so many entered before the records begin."""
+    early = [{"assigned_on": date(2024, 2, 29)} if at < n_early else {} for at in range(n)]
+    given = [{"user_id": f"u{at:03d}", "arm": ("treat", "control")[at % 2], **early[at]} for at in range(n)]
+    return replace(rows(*given), records_from=date(2024, 3, 1))
+
+
+def test_a_few_who_entered_before_the_records_begin_are_set_aside_and_counted() -> None:
+    given = _since_march(4)
+
+    assert faults(given) == {}
+    assert set_aside(given).rows() == [("e", "having entered before the records begin", 4)]
+    assert first_entries(given)["assigned_on"].unique().to_list() == [date(2024, 3, 1)]
+
+
+def test_many_who_entered_before_the_records_begin_break_the_experiment() -> None:
+    given = _since_march(5)
+
+    found = faults(given)
+
+    assert list(found) == ["before the records begin"]
+    assert found["before the records begin"].startswith("5 of its users entered before 2024-03-01, the first day")
+    assert first_entries(given).height == 400
+    assert set(faults(_since_march(400))) == {"before the records begin"}
+
+
+def test_who_entered_before_the_records_and_again_later_is_no_entry_of_the_later_day() -> None:
+    early = _since_march(1)
+    again = early.rows.filter(pl.col("user_id") == "u000").with_columns(assigned_on=date(2024, 4, 1))
+
+    entered = first_entries(assignment_rows(early.rows, again, records_from=early.records_from))
+
+    assert entered.height == 399
+    assert "u000" not in entered["user_id"]
 
 
 def test_experiments_of_one_arm_are_named_whatever_parts_the_frame_is_in() -> None:
