@@ -3,6 +3,7 @@
 What makes an experiment unreadable is the matter of `faults`.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -83,7 +84,7 @@ def assignment_rows(*frames: pl.DataFrame, records_from: date | None = None) -> 
     told = [frame.select([name for name in ROWS if name in frame.columns]) for frame in frames]
     rows = pl.concat([ROWS.to_frame(), *told], how="diagonal_relaxed").select(list(ROWS)).cast(ROWS)
     arms = {told: told.strip().lower() for told in rows["arm"].drop_nulls().unique()}
-    called = {told: CONTROL if arm in CONTROL_WORDS else arm for told, arm in arms.items()}
+    called = {told: CONTROL if re.sub(r"[\s_-]+", "_", arm) in CONTROL_WORDS else arm for told, arm in arms.items()}
     return Assignments(rows[_order(rows)].with_columns(pl.col("arm").replace(called)), records_from)
 
 

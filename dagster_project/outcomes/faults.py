@@ -9,9 +9,10 @@ from datetime import date, timedelta
 import polars as pl
 
 from dagster_project.outcomes.entries import IMPORTED, Assignments, is_of_words
-from dagster_project.outcomes.vocabulary import CONTROL, EXPLORE
+from dagster_project.outcomes.vocabulary import CONTROL, CONTROL_WORDS, EXPLORE
 
 FAULTS = pl.Schema({"experiment_id": pl.String(), "fault": pl.String(), "explanation": pl.String()})
+ARMS_NAMED = 5
 
 
 def find_faults(assigned: Assignments, entries: pl.DataFrame, *, as_of: date) -> pl.DataFrame:
@@ -47,9 +48,28 @@ def _by_arm(entries: pl.DataFrame) -> pl.DataFrame:
 
 
 def _no_control(arms: pl.DataFrame) -> pl.DataFrame:
-    told = arms.group_by("experiment_id").agg((pl.col("arm") == CONTROL).any().alias("has_control"))
+    """Experiments without a control; of imports also which arms were found, and how to say which of them it is."""
+    arm = pl.col("arm").sort()
+    told = arms.group_by("experiment_id").agg(
+        (arm == CONTROL).any().alias("has_control"),
+        pl.col("is_imported").all(),
+        pl.format("{}{}", arm.head(ARMS_NAMED).str.join(", "), _more(pl.len().cast(pl.Int64) - ARMS_NAMED)).alias(
+            "found"
+        ),
+    )
     without = told.filter(~pl.col("has_control") & ~is_of_words())
-    return _named(without, "no control", pl.lit("Nobody was held out, so there is nothing to compare with."))
+    plain = "Nobody was held out, so there is nothing to compare with."
+    how = (
+        f"{plain} Its arms are: {{}}. Of these words none means the held out, as these do: {', '.join(CONTROL_WORDS)}. "
+        "If one of its arms is that, say so in the settings, sources.assignments.columns: "
+        "arm = \"case when arm = 'your word' then 'control' else arm end\"."
+    )
+    said = pl.when("is_imported").then(pl.format(how, "found")).otherwise(pl.lit(plain))
+    return _named(without, "no control", said)
+
+
+def _more(n: pl.Expr) -> pl.Expr:
+    return pl.when(n > 0).then(pl.format(" and {} more", n)).otherwise(pl.lit(""))
 
 
 def _empty_arms(arms: pl.DataFrame) -> pl.DataFrame:

@@ -1,7 +1,9 @@
 """Who entered what, and what makes an experiment unreadable."""
 
+import re
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -9,6 +11,7 @@ import pytest
 
 from dagster_project.outcomes.entries import Assignments, assignment_rows, first_entries, set_aside
 from dagster_project.outcomes.faults import find_faults
+from dagster_project.outcomes.vocabulary import CONTROL_WORDS
 from outcomes.builders import NIGHT, at, rows
 
 
@@ -60,6 +63,42 @@ def test_files_of_other_words_and_fewer_columns_are_read_alike() -> None:
     assert made.rows["propensity"].to_list() == [None, None]
 
 
+@pytest.mark.parametrize(
+    "word",
+    ["Control group", "ctrl", "hold-out group", "Baseline", "no contact", "not  contacted", "no_email", "对照组"],
+)
+def test_whatever_a_file_calls_the_held_out_is_the_control(word: str) -> None:
+    assert faults(rows({"user_id": "a"}, {"user_id": "b", "arm": word})) == {}
+
+
+@pytest.mark.parametrize("word", ["0", "c", "false", "a", "b", "grouped", "control mail"])
+def test_a_word_that_may_mean_anything_is_an_arm_of_its_own(word: str) -> None:
+    assert list(faults(rows({"user_id": "a"}, {"user_id": "b", "arm": word}))) == ["no control"]
+
+
+def test_without_a_control_the_arms_found_the_words_for_it_and_the_setting_are_named() -> None:
+    given = [{"user_id": name, "arm": f"Variant {name}"} for name in "gfedcba"]
+
+    said = faults(rows(*given))["no control"]
+
+    assert "Its arms are: variant a, variant b, variant c, variant d, variant e and 2 more. Of these" in said
+    assert f"as these do: {', '.join(CONTROL_WORDS)}." in said
+    assert "sources.assignments.columns: arm = \"case when arm = 'your word' then 'control' else arm end\"" in said
+    own = faults(rows(*({**row, "origin": "ledger"} for row in given)))
+    assert own["no control"] == "Nobody was held out, so there is nothing to compare with."
+
+
+def test_the_words_for_the_held_out_stand_in_the_docs() -> None:
+    page = Path(__file__).parents[2] / "docs" / "outcomes.md"
+    if not page.exists():
+        pytest.skip("docs/ is not part of an installed package")
+
+    told = re.split("\n## ", page.read_text(encoding="utf-8"))
+    words = next(part for part in told if part.startswith("What imports call")).split("\n\n")[0].split("parts:")[1]
+
+    assert tuple(re.findall("`([^`]+)`", words)) == CONTROL_WORDS
+
+
 def test_a_sound_experiment_has_no_fault() -> None:
     assert faults(rows(*SOUND)) == {}
 
@@ -67,7 +106,7 @@ def test_a_sound_experiment_has_no_fault() -> None:
 @pytest.mark.parametrize(
     ("given", "fault", "said"),
     [
-        (({"user_id": "a"}, {"user_id": "b", "arm": "other"}), "no control", "Nobody was held out"),
+        (({"user_id": "a"}, {"user_id": "b", "arm": "other"}), "no control", "Its arms are: other, treat. Of these"),
         (({"user_id": "a"}, {"user_id": "b"}), "empty arm", "Only the arm treat has users"),
         (
             ({"user_id": "a", "propensity": 0.3}, {"user_id": "b", "arm": "control", "propensity": 0.3}),
