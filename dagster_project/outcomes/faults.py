@@ -13,15 +13,20 @@ from dagster_project.outcomes.vocabulary import CONTROL, CONTROL_WORDS, EXPLORE
 
 FAULTS = pl.Schema({"experiment_id": pl.String(), "fault": pl.String(), "explanation": pl.String()})
 ARMS_NAMED = 5
+MOST_UNKNOWN = 0.5  # of the users of an import; more, and its ids are hardly those of the events. An opinion
 
 
 def find_faults(assigned: Assignments, entries: pl.DataFrame, *, as_of: date) -> pl.DataFrame:
-    """What of the rows themselves makes an experiment unreadable (FAULTS); several faults are several rows."""
+    """What of the rows themselves makes an experiment unreadable (FAULTS); several faults are several rows.
+
+    `entries`: ENTRIES; without a column `is_known` nobody asks whether its users are known.
+    """
     arms = _by_arm(entries)
     found = [
         _no_control(arms),
         _empty_arms(arms),
         _two_arms(assigned.moved),
+        _unknown_users(arms),
         _before_the_records(assigned.early, assigned.records_from),
         _impossible_propensities(arms),
         _in_the_future(assigned.rows, as_of),
@@ -37,6 +42,7 @@ def _named(frame: pl.DataFrame, fault: str, explanation: pl.Expr) -> pl.DataFram
 
 def _by_arm(entries: pl.DataFrame) -> pl.DataFrame:
     p = pl.col("propensity")
+    is_known = pl.col("is_known") if "is_known" in entries.columns else pl.lit(value=True)
     return entries.group_by("experiment_id", "arm").agg(
         pl.len().alias("n"),
         p.max(),
@@ -44,6 +50,7 @@ def _by_arm(entries: pl.DataFrame) -> pl.DataFrame:
         ((p <= 0) | (p >= 1) | p.is_nan()).sum().alias("n_odd"),
         ((p.min() == p.max()) & (p.null_count() == 0)).fill_null(value=False).alias("is_constant"),
         (pl.col("origin") == IMPORTED).all().alias("is_imported"),
+        (~is_known).sum().alias("n_unknown"),
     )
 
 
@@ -103,6 +110,17 @@ def _two_arms(moved: pl.DataFrame) -> pl.DataFrame:
     """Users with two arms, unless they are few. In the ledger those whom new shares moved are none."""
     counted = moved.filter(~pl.col("is_few")).group_by("experiment_id").len()
     return _named(counted, "two arms", pl.format("{} of its users are in two arms.", pl.col("len")))
+
+
+def _unknown_users(arms: pl.DataFrame) -> pl.DataFrame:
+    """Imports most of whose users have neither an event nor a profile: most likely their ids are of another kind."""
+    counted = arms.group_by("experiment_id").agg(pl.col("n", "n_unknown").sum(), pl.col("is_imported").all())
+    unknown = counted.filter(pl.col("is_imported") & (pl.col("n_unknown") > MOST_UNKNOWN * pl.col("n")))
+    said = (
+        "{} of {} users are unknown: no event and no profile has their id. The ids of the import are likely of another "
+        "kind, or written otherwise, than those of the events: see sources.assignments.columns, user_id."
+    )
+    return _named(unknown, "users unknown", pl.format(said, "n_unknown", "n"))
 
 
 def _before_the_records(early: pl.DataFrame, records_from: date | None) -> pl.DataFrame:

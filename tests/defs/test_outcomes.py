@@ -138,7 +138,7 @@ def test_a_night_sees_no_ledger_of_its_own_or_later(copied: Company) -> None:
     assert OutcomeNight(project, NIGHT).portions() == [["winback_past"]]
 
 
-def test_users_whom_only_the_assignment_names_are_counted(tmp_path: Path) -> None:
+def test_users_whom_only_the_assignment_names_are_counted_and_break_an_import_that_they_make_up(tmp_path: Path) -> None:
     visits = "".join(f"u{i},2024-01-{1 + i % 28:02d}T10:00:00,visit\n" for i in range(40))
     company = plain(tmp_path / "bare", visits, settings=PLAIN + IMPORTED)
     assigned = "".join(f"new{i},winter,{'treat' if i % 2 else 'control'},2024-01-05T12:00:00\n" for i in range(60))
@@ -148,6 +148,7 @@ def test_users_whom_only_the_assignment_names_are_counted(tmp_path: Path) -> Non
 
     found = company.project.read("outcomes.experiments", as_of=date(2024, 1, 28)).row(0, named=True)
     assert (found["n_users"], found["n_unknown"], found["arms"]) == (60, 60, "control 30, treat 30")
+    assert (found["faults"], found["decision"]) == ("users unknown", "broken")
     entries = company.project.read("outcomes.entries", as_of=date(2024, 1, 28))
     assert entries["returned_after"].null_count() == 60
     assert entries["is_known"].sum() == 0

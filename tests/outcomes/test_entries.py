@@ -189,6 +189,22 @@ def test_many_users_who_moved_break_the_experiment_and_stay_in_it() -> None:
     assert first_entries(given).height == 400
 
 
+def _half_known(*known: bool, origin: str = "imported") -> dict[str, str]:
+    arms = [{"user_id": f"u{at}", "arm": ("treat", "control")[at % 2], "origin": origin} for at in range(len(known))]
+    given = rows(*arms)
+    entered = first_entries(given).with_columns(pl.Series("is_known", known))
+    return dict(find_faults(given, entered, as_of=NIGHT).select("fault", "explanation").iter_rows())
+
+
+def test_an_import_most_of_whose_users_nobody_knows_is_named_with_their_number_and_the_likely_cause() -> None:
+    found = _half_known(True, False, False)
+
+    assert list(found) == ["users unknown"]
+    assert found["users unknown"].startswith("2 of 3 users are unknown: no event and no profile has their id.")
+    assert _half_known(True, False, False, True) == {}
+    assert _half_known(True, False, False, origin="ledger") == {}
+
+
 def _since_march(n_early: int, n: int = 400) -> Assignments:
     """An import of one experiment, half held out, of which so many entered before the records begin."""
     early = [{"assigned_on": date(2024, 2, 29)} if at < n_early else {} for at in range(n)]
