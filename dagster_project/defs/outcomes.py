@@ -25,7 +25,7 @@ from dagster_project.outcomes.entries import (
 from dagster_project.outcomes.facts import Facts, read_facts
 from dagster_project.outcomes.faults import find_faults
 from dagster_project.outcomes.imports import imported_query, imported_rows
-from dagster_project.outcomes.persons import known_persons, one_per_person
+from dagster_project.outcomes.persons import known_persons, one_per_person, shared_accounts
 from dagster_project.outcomes.plans import USUAL_SHARE
 from dagster_project.outcomes.power import strategy_power
 from dagster_project.outcomes.readout import AT_ONCE, ReadoutRules, decision_horizon, read_experiments
@@ -177,6 +177,11 @@ class OutcomeNight:
         return known_persons(keys, users)
 
     @cached_property
+    def shared(self) -> pl.DataFrame:
+        """The accounts of persons who have several."""
+        return shared_accounts(self.persons)
+
+    @cached_property
     def ledger_nights(self) -> list[str]:
         """The nights before this one that decided something."""
         return [key for key in self.project.lake.index(ASSIGNED) if key < self.as_of.isoformat()]
@@ -224,7 +229,7 @@ class OutcomeNight:
         ]
         if self._imported is not None:
             frames.append(self._imported.filter(mine))
-        return assignment_rows(*frames, records_from=self.records_from)
+        return assignment_rows(*frames, records_from=self.records_from, shared=self.shared)
 
     @cached_property
     def facts(self) -> Facts:

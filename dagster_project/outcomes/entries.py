@@ -4,7 +4,7 @@ What makes an experiment unreadable is the matter of `faults`.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 
@@ -40,6 +40,7 @@ ENTRIES = pl.Schema(
         **{f"cost_{days}": pl.Float64() for days in HORIZONS},
     }
 )
+SHARED = pl.Schema({"user_id": pl.String(), "user_sk": pl.Int64()})
 ROWS = pl.Schema(
     {
         **{name: kind for name, kind in ENTRIES.items() if not name.startswith("cost_")},
@@ -51,16 +52,21 @@ ROWS = pl.Schema(
 )
 """What is read of an assignment. Only user_id, experiment_id, arm and assigned_on must be there."""
 
+OF_USER = ("user " + pl.col("user_id")).alias("person")
+OF_PERSON = ("person " + pl.col("user_sk").cast(pl.String)).alias("person")
+
 
 @dataclass(frozen=True)
 class Assignments:
     """The assignments of some experiments: `rows` as ROWS, sorted by KEY, and who cannot be read by them.
 
-    `records_from`: the first day of which the store has an event; None where nobody asks.
+    `records_from`: the first day of which the store has an event; None where nobody asks. `shared`: user_id, user_sk
+    (of the person) of the accounts that share a person (see `persons.shared_accounts`).
     """
 
     rows: pl.DataFrame
     records_from: date | None = None
+    shared: pl.DataFrame = field(default_factory=SHARED.to_frame)
 
     @cached_property
     def early(self) -> pl.DataFrame:
@@ -70,22 +76,44 @@ class Assignments:
         """
         first = self.records_from
         before = self.rows.clear() if first is None else self.rows.filter(pl.col("assigned_on") < first)
-        return _with_is_few(before.select(KEY).unique(), self.rows)
+        return _with_is_few(before.select(*KEY, OF_USER).unique(), self.rows)
 
     @cached_property
     def moved(self) -> pl.DataFrame:
-        """experiment_id, user_id of those in two arms, `is_few`: few enough for the others to be read."""
-        return _moved(self.rows)
+        """experiment_id, user_id of those in two arms, `person`, `is_few`: few enough for the others to be read.
+
+        Of an import also the accounts of persons who stand in one arm by one and in another by the other. In the
+        ledger a person's arm lasts from before the accounts were known to be one's, so there they are left alone.
+        """
+        moved, imported = _moved(self.rows), self._imported_shared
+        if imported.is_empty():
+            return _with_is_few(moved, self.rows)
+        person = ["experiment_id", "user_sk"]
+        in_two = imported.group_by(person).agg(pl.col("arm").n_unique().alias("n")).filter(pl.col("n") > 1)
+        theirs = imported.join(in_two, on=person, how="semi").select(*KEY, OF_PERSON).unique()
+        both = pl.concat([theirs, moved.join(theirs, on=KEY, how="anti")])
+        return _with_is_few(both, self.rows, imported)
+
+    @cached_property
+    def _imported_shared(self) -> pl.DataFrame:
+        """The rows of imports whose users are accounts that share a person, with `user_sk` of the person."""
+        if self.shared.is_empty():
+            return self.rows.clear().with_columns(pl.lit(None, dtype=pl.Int64).alias("user_sk"))
+        imported = self.rows.filter(pl.col("origin") == IMPORTED).select(*KEY, "arm")
+        return imported.join(self.shared, on="user_id", how="inner")
 
 
-def assignment_rows(*frames: pl.DataFrame, records_from: date | None = None) -> Assignments:
+def assignment_rows(
+    *frames: pl.DataFrame, records_from: date | None = None, shared: pl.DataFrame | None = None
+) -> Assignments:
     """The rows of several files in one form: absent columns are null, arms in small letters, held-out words called
     `control`."""
     told = [frame.select([name for name in ROWS if name in frame.columns]) for frame in frames]
     rows = pl.concat([ROWS.to_frame(), *told], how="diagonal_relaxed").select(list(ROWS)).cast(ROWS)
     arms = {told: told.strip().lower() for told in rows["arm"].drop_nulls().unique()}
     called = {told: CONTROL if re.sub(r"[\s_-]+", "_", arm) in CONTROL_WORDS else arm for told, arm in arms.items()}
-    return Assignments(rows[_order(rows)].with_columns(pl.col("arm").replace(called)), records_from)
+    renamed = rows[_order(rows)].with_columns(pl.col("arm").replace(called))
+    return Assignments(renamed, records_from, SHARED.to_frame() if shared is None else shared)
 
 
 def _order(rows: pl.DataFrame) -> pl.Series:
@@ -125,12 +153,12 @@ def _is_one_of_several(rows: pl.DataFrame) -> pl.Series:
 
 
 def set_aside(assigned: Assignments) -> pl.DataFrame:
-    """experiment_id, reason, n_users of those who are left out, where they are few. Sorted."""
+    """experiment_id, reason, n_users (each person once) of those who are left out, where they are few. Sorted."""
     reasons = {"being in two arms": assigned.moved, "having entered before the records begin": assigned.early}
     counted = [
         found.filter("is_few")
         .group_by("experiment_id", pl.lit(reason).alias("reason"))
-        .agg(pl.len().cast(pl.Int64).alias("n_users"))
+        .agg(pl.col("person").n_unique().cast(pl.Int64).alias("n_users"))
         for reason, found in reasons.items()
     ]
     return pl.concat(counted).sort("experiment_id", "reason")
@@ -175,25 +203,33 @@ def _costs(rows: pl.DataFrame, first: pl.DataFrame) -> pl.DataFrame:
 
 
 def _moved(rows: pl.DataFrame) -> pl.DataFrame:
-    """Who is in two arms, of the rows that some user and experiment have several of."""
+    """Who is in two arms by one account, of the rows that some user and experiment have several of."""
     again = rows.filter(_is_one_of_several(rows))
     several = again.group_by(KEY).agg(pl.col("arm").n_unique().alias("n")).filter(pl.col("n") > 1).select(KEY)
     if several.is_empty():
-        return several.with_columns(pl.lit(value=True).alias("is_few"))
+        return several.with_columns(OF_USER)
     told = again.join(several, on=KEY, how="semi").join(
         _shares_in_force(rows), on=["experiment_id", "assigned_on"], how="left"
     )
     within = told.group_by([*KEY, "shares"]).agg(pl.col("arm").n_unique().alias("n")).filter(pl.col("n") > 1)
-    return _with_is_few(within.select(KEY).unique(), rows)
+    return within.select(KEY).unique().with_columns(OF_USER)
 
 
-def _with_is_few(found: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
-    """The users found, and whether they are so few of their experiment's that the others can be read without them."""
+def _with_is_few(found: pl.DataFrame, rows: pl.DataFrame, shared: pl.DataFrame | None = None) -> pl.DataFrame:
+    """The users found (KEY, person), and whether the persons are so few of their experiment's that the others can be
+    read without them. `shared`: the rows of accounts that share a person."""
     if found.is_empty():
         return found.with_columns(pl.lit(value=True).alias("is_few"))
-    users = rows.group_by("experiment_id").agg(pl.col("user_id").n_unique().alias("n_users"))
+    ids = pl.col("user_id").n_unique()
+    users = rows.group_by("experiment_id").agg(ids.alias("n_users"))
+    if shared is not None:
+        again = shared.group_by("experiment_id").agg((ids - pl.col("user_sk").n_unique()).alias("n_again"))
+        users = users.join(again, on="experiment_id", how="left").with_columns(
+            pl.col("n_users") - pl.col("n_again").fill_null(0)
+        )
+    persons = pl.col("person").n_unique().over("experiment_id")
     return found.join(users, on="experiment_id", how="left").select(
-        *KEY, (pl.len().over("experiment_id") <= MOST_ASIDE * pl.col("n_users")).alias("is_few")
+        *KEY, "person", (persons <= MOST_ASIDE * pl.col("n_users")).alias("is_few")
     )
 
 

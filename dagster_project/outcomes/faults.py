@@ -108,8 +108,18 @@ def _empty_arms(arms: pl.DataFrame) -> pl.DataFrame:
 
 def _two_arms(moved: pl.DataFrame) -> pl.DataFrame:
     """Users with two arms, unless they are few. In the ledger those whom new shares moved are none."""
-    counted = moved.filter(~pl.col("is_few")).group_by("experiment_id").len()
-    return _named(counted, "two arms", pl.format("{} of its users are in two arms.", pl.col("len")))
+    counted = (
+        moved.filter(~pl.col("is_few"))
+        .group_by("experiment_id")
+        .agg(pl.col("person").n_unique().alias("n"), pl.col("user_id").n_unique().alias("n_accounts"))
+    )
+    of_persons = "{} of its persons, who have {} accounts, are in two arms: accounts of one person were drawn apart."
+    said = (
+        pl.when(pl.col("n") < pl.col("n_accounts"))
+        .then(pl.format(of_persons, "n", "n_accounts"))
+        .otherwise(pl.format("{} of its users are in two arms.", "n"))
+    )
+    return _named(counted, "two arms", said)
 
 
 def _unknown_users(arms: pl.DataFrame) -> pl.DataFrame:
