@@ -29,6 +29,7 @@ def find_faults(assigned: Assignments, entries: pl.DataFrame, *, as_of: date) ->
         _unknown_users(arms),
         _before_the_records(assigned.early, assigned.records_from),
         _impossible_propensities(arms),
+        _of_another_arm(arms, entries),
         _in_the_future(assigned.rows, as_of),
         _after_the_outcome(assigned.rows),
     ]
@@ -156,6 +157,32 @@ def _impossible_propensities(arms: pl.DataFrame) -> pl.DataFrame:
             _named(partly, "missing propensity", pl.format(unsaid, "n_null", "n")),
         ]
     )
+
+
+def _of_another_arm(arms: pl.DataFrame, entries: pl.DataFrame) -> pl.DataFrame:
+    """Imports whose constant shares add up to more than 1.02 on the day when most entered, the first such day of
+    several: a chance of treatment on every row, as a rule. Arms that follow each other may well add up to more."""
+    told = arms.group_by("experiment_id").agg(
+        (pl.col("is_constant") & pl.col("is_imported") & (pl.col("n_odd") == 0)).all().alias("is_told"),
+        (pl.col("arm") != EXPLORE).all().alias("is_plain"),
+        pl.col("propensity").sort().sum().alias("share"),
+    )
+    suspected = told.filter(pl.col("is_told") & pl.col("is_plain") & (pl.col("share") > 1.02))["experiment_id"]
+    theirs = entries.filter(pl.col("experiment_id").is_in(suspected.implode())) if suspected.len() else entries.clear()
+    over = (
+        theirs.group_by("experiment_id", "assigned_on", "arm")
+        .agg(pl.len().alias("n"), pl.col("propensity").max())
+        .group_by("experiment_id", "assigned_on")
+        .agg(pl.col("n").sum(), pl.col("propensity").sort().sum().alias("share"))
+        .sort("experiment_id", "n", "assigned_on", descending=[False, True, False])
+        .unique("experiment_id", keep="first", maintain_order=True)
+        .filter(pl.col("share") > 1.02)
+    )
+    said = (
+        "The shares of the arms add up to {}: propensity means the chance of the arm that stands in the row, so a row "
+        "of the control needs the chance of the control."
+    )
+    return _named(over, "impossible propensity", pl.format(said, pl.col("share").round(2)))
 
 
 def _in_the_future(rows: pl.DataFrame, as_of: date) -> pl.DataFrame:

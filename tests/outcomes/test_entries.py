@@ -189,6 +189,25 @@ def test_many_users_who_moved_break_the_experiment_and_stay_in_it() -> None:
     assert first_entries(given).height == 400
 
 
+def test_a_chance_of_treatment_on_every_row_is_named_as_such() -> None:
+    given = [{"user_id": f"u{at}", "arm": "control" if at < 10 else "treat", "propensity": 0.9} for at in range(100)]
+
+    found = faults(rows(*given))
+
+    assert list(found) == ["impossible propensity"]
+    assert found["impossible propensity"].startswith(
+        "The shares of the arms add up to 1.8: propensity means the chance"
+    )
+
+
+def test_arms_that_follow_each_other_may_add_up_to_more_than_one() -> None:
+    later = {"assigned_on": date(2024, 4, 1)}
+    old, new = {"arm": "a"}, {"arm": "b", **later}
+    users = (old, {"arm": "control"}, new, {"arm": "control", **later})
+
+    assert faults(rows(*({"user_id": f"u{at}", **user} for at, user in enumerate(users)))) == {}
+
+
 def _half_known(*known: bool, origin: str = "imported") -> dict[str, str]:
     arms = [{"user_id": f"u{at}", "arm": ("treat", "control")[at % 2], "origin": origin} for at in range(len(known))]
     given = rows(*arms)
