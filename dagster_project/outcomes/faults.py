@@ -186,6 +186,7 @@ def _of_another_arm(arms: pl.DataFrame, entries: pl.DataFrame) -> pl.DataFrame:
 
 
 def _in_the_future(rows: pl.DataFrame, as_of: date) -> pl.DataFrame:
+    """Rows that the night cannot know of. Read from the store there are none: a night sees no later row."""
     late = rows.filter(pl.col("assigned_on") > as_of + timedelta(days=1)).group_by("experiment_id").len()
     return _named(late, "assigned in the future", pl.format("{} assignments are dated after this night.", "len"))
 

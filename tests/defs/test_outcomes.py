@@ -173,6 +173,24 @@ def test_an_import_from_before_the_first_event_is_not_read_as_if_nobody_came_bac
     assert randomised["experiment_id"].unique().to_list() == ["new"]
 
 
+def test_assignments_dated_after_the_night_are_not_read_yet_and_an_experiment_of_them_alone_is_not_shown(
+    tmp_path: Path,
+) -> None:
+    visits = "".join(f"u{i},2024-01-{1 + i % 28:02d}T10:00:00,visit\n" for i in range(40))
+    company = plain(tmp_path / "ahead", visits, settings=PLAIN + IMPORTED)
+    arms = [(f"u{i}", "treat" if i % 2 else "control") for i in range(40)]
+    rows = [f"{user},coming,{arm},2024-02-01T12:00:00" for user, arm in arms]
+    rows += [
+        f"{user},partly,{arm},2024-{'01-20' if at < 30 else '02-01'}T12:00:00" for at, (user, arm) in enumerate(arms)
+    ]
+    (company.folder / "assigned.csv").write_text("\n".join(["uid,test,arm,at", *rows, ""]), encoding="utf-8")
+
+    company.run(date(2024, 1, 28))
+
+    found = company.project.read("outcomes.experiments", as_of=date(2024, 1, 28))
+    assert found.select("experiment_id", "n_users", "faults").rows() == [("partly", 30, None)]
+
+
 def test_a_horizon_stays_as_an_earlier_night_named_it(copied: Company) -> None:
     project = copied.project
     before = project.read("outcomes.experiments", as_of=NIGHT)
