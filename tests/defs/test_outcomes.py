@@ -191,6 +191,26 @@ def test_assignments_dated_after_the_night_are_not_read_yet_and_an_experiment_of
     assert found.select("experiment_id", "n_users", "faults").rows() == [("partly", 30, None)]
 
 
+def test_persons_whose_accounts_an_import_has_in_two_arms_are_found(tmp_path: Path) -> None:
+    visits = "".join(f"u{i},2024-01-{1 + i % 28:02d}T10:00:00,visit\n" for i in range(40))
+    users = '[sources.users]\npath = "users.csv"\ncolumns = { user_id = "uid", person_key = "person" }\n'
+    company = plain(tmp_path / "twins", visits, settings=PLAIN + IMPORTED + users)
+    told = ["uid,person", *(f"u{i},p{i // 2}" for i in range(40)), ""]
+    (company.folder / "users.csv").write_text("\n".join(told), encoding="utf-8")
+    rows = [f"u{i},apart,{'treat' if (i + i // 2) % 2 else 'control'},2024-01-20T12:00:00" for i in range(40)]
+    rows += [f"u{i},together,{'treat' if i // 2 % 2 else 'control'},2024-01-20T12:00:00" for i in range(40)]
+    (company.folder / "assigned.csv").write_text("\n".join(["uid,test,arm,at", *rows, ""]), encoding="utf-8")
+
+    company.run(date(2024, 1, 28))
+
+    found = company.project.read("outcomes.experiments", as_of=date(2024, 1, 28))
+    assert found.select("experiment_id", "n_users", "faults").rows() == [
+        ("apart", 20, "two arms"),
+        ("together", 20, None),
+    ]
+    assert "20 of its persons, who have 40 accounts, are in two arms" in found["explanation"][0]
+
+
 def test_a_horizon_stays_as_an_earlier_night_named_it(copied: Company) -> None:
     project = copied.project
     before = project.read("outcomes.experiments", as_of=NIGHT)
