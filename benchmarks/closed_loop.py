@@ -39,7 +39,8 @@ from benchmarks.strategy_world import (
     true_options,
 )
 from benchmarks.tables import table
-from dagster_project.outcomes.entries import LEDGER, assignment_rows, find_faults, first_entries
+from dagster_project.outcomes.entries import LEDGER, assignment_rows, first_entries
+from dagster_project.outcomes.faults import find_faults
 from dagster_project.outcomes.learning import learning_rows
 from dagster_project.outcomes.randomisation import BROKEN_BELOW
 from dagster_project.outcomes.ratios import sample_ratio_p

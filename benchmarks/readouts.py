@@ -32,7 +32,8 @@ from dagster_project.intervals import NORMAL_975
 from dagster_project.outcomes.coding import coded_entries
 from dagster_project.outcomes.counting import OUTCOMES
 from dagster_project.outcomes.effects import compare_arms
-from dagster_project.outcomes.entries import ENTRIES, FAULTS
+from dagster_project.outcomes.entries import ENTRIES
+from dagster_project.outcomes.faults import FAULTS
 from dagster_project.outcomes.looks import obrien_fleming, sequence_width
 from dagster_project.outcomes.moments import BASE, OUTCOME, take_moments
 from dagster_project.outcomes.power import sample_size

@@ -19,14 +19,14 @@ from dagster_project.outcomes.entries import (
     LEDGER,
     Assignments,
     assignment_rows,
-    find_faults,
     first_entries,
     set_aside,
 )
 from dagster_project.outcomes.facts import Facts, read_facts
+from dagster_project.outcomes.faults import find_faults
 from dagster_project.outcomes.imports import imported_query, imported_rows
 from dagster_project.outcomes.measured import measured
-from dagster_project.outcomes.persons import known_persons, one_per_person
+from dagster_project.outcomes.persons import known_persons, one_per_person, shared_accounts
 from dagster_project.outcomes.plans import USUAL_SHARE
 from dagster_project.outcomes.power import strategy_power
 from dagster_project.outcomes.readout import AT_ONCE, ReadoutRules, decision_horizon, read_experiments
@@ -100,10 +100,11 @@ def read_entries(night: "OutcomeNight", assigned: Assignments, entries: pl.DataF
 
 
 def with_set_aside(experiments: pl.DataFrame, aside: pl.DataFrame) -> pl.DataFrame:
-    """The experiments, whose explanations also count the users who are left out because they moved from arm to arm."""
-    said = " Users set aside, being in two arms: " + pl.col("n_users").cast(pl.String) + "."
+    """The experiments, whose explanations also count the users who are left out, and say why."""
+    said = pl.format(" Users set aside, {}: {}.", "reason", "n_users")
+    told = aside.rechunk().group_by("experiment_id", maintain_order=True).agg(said.str.join("").alias("said"))
     return (
-        experiments.join(aside.select("experiment_id", said.alias("said")), on="experiment_id", how="left")
+        experiments.join(told, on="experiment_id", how="left")
         .with_columns(pl.concat_str("explanation", pl.col("said").fill_null("")).alias("explanation"))
         .select(experiments.columns)
         .sort("experiment_id")
@@ -130,7 +131,13 @@ class OutcomeNight:
             margin_share=self.project.settings.value.margin_share,
             fixed_days=self._named_before(),
             measured=measured({name: one.events for name, one in self.project.settings.sources.tables.items()}),
+            records_from=self.records_from,
         )
+
+    @cached_property
+    def records_from(self) -> date:
+        """The first day with an event: of none before it is it known who was active."""
+        return self.project.event_days()[0]
 
     @cached_property
     def holdout_experiment(self) -> str:
@@ -170,6 +177,11 @@ class OutcomeNight:
             keys = frame(con, "select user_sk, user_id from known_keys")
         users = self.project.scan("marts.users", as_of=self.as_of).select("user_sk", "person_key").collect()
         return known_persons(keys, users)
+
+    @cached_property
+    def shared(self) -> pl.DataFrame:
+        """The accounts of persons who have several."""
+        return shared_accounts(self.persons)
 
     @cached_property
     def ledger_nights(self) -> list[str]:
@@ -219,7 +231,7 @@ class OutcomeNight:
         ]
         if self._imported is not None:
             frames.append(self._imported.filter(mine))
-        return assignment_rows(*frames)
+        return assignment_rows(*frames, records_from=self.records_from, shared=self.shared)
 
     @cached_property
     def facts(self) -> Facts:

@@ -1,20 +1,21 @@
-"""Who entered which experiment, when and in which arm: the first row of each user, and what is wrong with the rows.
+"""Who entered which experiment, when and in which arm: the first row of each user, and who is set aside.
 
-What is wrong is named per experiment, never mended: a broken experiment is shown and not read.
+What makes an experiment unreadable is the matter of `faults`.
 """
 
-from dataclasses import dataclass
-from datetime import date, timedelta
+import re
+from dataclasses import dataclass, field
+from datetime import date
 from functools import cached_property
 
 import polars as pl
 
-from dagster_project.outcomes.vocabulary import CONTROL, CONTROL_WORDS, EXPLORE, HORIZONS, TREAT, WORDS
+from dagster_project.outcomes.vocabulary import CONTROL, CONTROL_WORDS, HORIZONS, TREAT, WORDS
 from dagster_project.reach.fatigue import exact_sum
 
 LEDGER, IMPORTED = "ledger", "imported"
 KEY = ["experiment_id", "user_id"]
-MOST_MOVED = 0.01  # of an experiment's users; more in two arms, and its arms were not kept. An opinion
+MOST_ASIDE = 0.01  # of an experiment's users; more in two arms, and its arms were not kept. An opinion
 ENTRIES = pl.Schema(
     {
         "experiment_id": pl.String(),
@@ -39,7 +40,7 @@ ENTRIES = pl.Schema(
         **{f"cost_{days}": pl.Float64() for days in HORIZONS},
     }
 )
-FAULTS = pl.Schema({"experiment_id": pl.String(), "fault": pl.String(), "explanation": pl.String()})
+SHARED = pl.Schema({"user_id": pl.String(), "user_sk": pl.Int64()})
 ROWS = pl.Schema(
     {
         **{name: kind for name, kind in ENTRIES.items() if not name.startswith("cost_")},
@@ -51,27 +52,68 @@ ROWS = pl.Schema(
 )
 """What is read of an assignment. Only user_id, experiment_id, arm and assigned_on must be there."""
 
+OF_USER = ("user " + pl.col("user_id")).alias("person")
+OF_PERSON = ("person " + pl.col("user_sk").cast(pl.String)).alias("person")
+
 
 @dataclass(frozen=True)
 class Assignments:
-    """The assignments of some experiments: `rows` as ROWS, sorted by KEY, and who is in two arms by them."""
+    """The assignments of some experiments: `rows` as ROWS, sorted by KEY, and who cannot be read by them.
+
+    `records_from`: the first day of which the store has an event; None where nobody asks. `shared`: user_id, user_sk
+    (of the person) of the accounts that share a person (see `persons.shared_accounts`).
+    """
 
     rows: pl.DataFrame
+    records_from: date | None = None
+    shared: pl.DataFrame = field(default_factory=SHARED.to_frame)
+
+    @cached_property
+    def early(self) -> pl.DataFrame:
+        """experiment_id, user_id of those who entered before the records begin, `is_few` as for `moved`.
+
+        Whether they came back is not known: the days on which they could have done are not all on record.
+        """
+        first = self.records_from
+        before = self.rows.clear() if first is None else self.rows.filter(pl.col("assigned_on") < first)
+        return _with_is_few(before.select(*KEY, OF_USER).unique(), self.rows)
 
     @cached_property
     def moved(self) -> pl.DataFrame:
-        """experiment_id, user_id of those in two arms, `is_few`: few enough for the others to be read."""
-        return _moved(self.rows)
+        """experiment_id, user_id of those in two arms, `person`, `is_few`: few enough for the others to be read.
+
+        Of an import also the accounts of persons who stand in one arm by one and in another by the other. In the
+        ledger a person's arm lasts from before the accounts were known to be one's, so there they are left alone.
+        """
+        moved, imported = _moved(self.rows), self._imported_shared
+        if imported.is_empty():
+            return _with_is_few(moved, self.rows)
+        person = ["experiment_id", "user_sk"]
+        in_two = imported.group_by(person).agg(pl.col("arm").n_unique().alias("n")).filter(pl.col("n") > 1)
+        theirs = imported.join(in_two, on=person, how="semi").select(*KEY, OF_PERSON).unique()
+        both = pl.concat([theirs, moved.join(theirs, on=KEY, how="anti")])
+        return _with_is_few(both, self.rows, imported)
+
+    @cached_property
+    def _imported_shared(self) -> pl.DataFrame:
+        """The rows of imports whose users are accounts that share a person, with `user_sk` of the person."""
+        if self.shared.is_empty():
+            return self.rows.clear().with_columns(pl.lit(None, dtype=pl.Int64).alias("user_sk"))
+        imported = self.rows.filter(pl.col("origin") == IMPORTED).select(*KEY, "arm")
+        return imported.join(self.shared, on="user_id", how="inner")
 
 
-def assignment_rows(*frames: pl.DataFrame) -> Assignments:
+def assignment_rows(
+    *frames: pl.DataFrame, records_from: date | None = None, shared: pl.DataFrame | None = None
+) -> Assignments:
     """The rows of several files in one form: absent columns are null, arms in small letters, held-out words called
     `control`."""
     told = [frame.select([name for name in ROWS if name in frame.columns]) for frame in frames]
     rows = pl.concat([ROWS.to_frame(), *told], how="diagonal_relaxed").select(list(ROWS)).cast(ROWS)
     arms = {told: told.strip().lower() for told in rows["arm"].drop_nulls().unique()}
-    called = {told: CONTROL if arm in CONTROL_WORDS else arm for told, arm in arms.items()}
-    return Assignments(rows[_order(rows)].with_columns(pl.col("arm").replace(called)))
+    called = {told: CONTROL if re.sub(r"[\s_-]+", "_", arm) in CONTROL_WORDS else arm for told, arm in arms.items()}
+    renamed = rows[_order(rows)].with_columns(pl.col("arm").replace(called))
+    return Assignments(renamed, records_from, SHARED.to_frame() if shared is None else shared)
 
 
 def _order(rows: pl.DataFrame) -> pl.Series:
@@ -88,10 +130,10 @@ def first_entries(assigned: Assignments) -> pl.DataFrame:
 
     By intention to treat a user counts where the user began, whatever came later, and was or was not sent.
     `cost_<days>` sums the expected cost of the user's contacts within those days of the entry (a series once, at its
-    first step); null where no cost is noted, nought for the held out. Users who moved from arm to arm are left out
-    where they are few (see `set_aside`). Sorted by KEY.
+    first step); null where no cost is noted, nought for the held out. Users who moved from arm to arm, or entered
+    before the records begin, are left out where they are few (see `set_aside`). Sorted by KEY.
     """
-    few = assigned.moved.filter("is_few")
+    few = pl.concat([found.filter("is_few").select(KEY) for found in (assigned.moved, assigned.early)])
     kept = assigned.rows.join(few, on=KEY, how="anti", maintain_order="left") if few.height else assigned.rows
     is_one_of_several = _is_one_of_several(kept)
     several = kept.filter(is_one_of_several)  # few as a rule: to sort and add up all rows is most of the work
@@ -111,26 +153,20 @@ def _is_one_of_several(rows: pl.DataFrame) -> pl.Series:
 
 
 def set_aside(assigned: Assignments) -> pl.DataFrame:
-    """experiment_id, n_users of those who are left out because they are in two arms, where they are few. Sorted."""
-    few = assigned.moved.filter("is_few")
-    return few.group_by("experiment_id").agg(pl.len().cast(pl.Int64).alias("n_users")).sort("experiment_id")
-
-
-def find_faults(assigned: Assignments, entries: pl.DataFrame, *, as_of: date) -> pl.DataFrame:
-    """What of the rows themselves makes an experiment unreadable (FAULTS); several faults are several rows.
-
-    Arms that chance should have filled otherwise, and arms that differed before, are found by the readout.
-    """
-    arms = _by_arm(entries)
-    found = [
-        _no_control(arms),
-        _empty_arms(arms),
-        _two_arms(assigned.moved),
-        _impossible_propensities(arms),
-        _in_the_future(assigned.rows, as_of),
-        _after_the_outcome(assigned.rows),
+    """experiment_id, reason, n_users (each person once) of those who are left out, where they are few. Sorted."""
+    reasons = {"being in two arms": assigned.moved, "having entered before the records begin": assigned.early}
+    counted = [
+        found.filter("is_few")
+        .group_by("experiment_id", pl.lit(reason).alias("reason"))
+        .agg(pl.col("person").n_unique().cast(pl.Int64).alias("n_users"))
+        for reason, found in reasons.items()
     ]
-    return pl.concat([FAULTS.to_frame(), *found]).sort(list(FAULTS))
+    return pl.concat(counted).sort("experiment_id", "reason")
+
+
+def is_of_words() -> pl.Expr:
+    """Whether an experiment is on words alone: its arms are written to, and a control is not needed."""
+    return pl.col("experiment_id").str.starts_with(WORDS)
 
 
 def _began() -> pl.Expr:
@@ -166,81 +202,34 @@ def _costs(rows: pl.DataFrame, first: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def is_of_words() -> pl.Expr:
-    """Whether an experiment is on words alone: its arms are written to, and a control is not needed."""
-    return pl.col("experiment_id").str.starts_with(WORDS)
-
-
-def _named(frame: pl.DataFrame, fault: str, explanation: pl.Expr) -> pl.DataFrame:
-    whole = frame.rechunk()  # polars 2.1 panics in `pl.format` where a filter has left the first chunk empty
-    return whole.select("experiment_id", pl.lit(fault).alias("fault"), explanation.alias("explanation")).cast(FAULTS)
-
-
-def _by_arm(entries: pl.DataFrame) -> pl.DataFrame:
-    p = pl.col("propensity")
-    return entries.group_by("experiment_id", "arm").agg(
-        pl.len().alias("n"),
-        p.max(),
-        p.null_count().alias("n_null"),
-        ((p <= 0) | (p >= 1) | p.is_nan()).sum().alias("n_odd"),
-        ((p.min() == p.max()) & (p.null_count() == 0)).fill_null(value=False).alias("is_constant"),
-        (pl.col("origin") == IMPORTED).all().alias("is_imported"),
-    )
-
-
-def _no_control(arms: pl.DataFrame) -> pl.DataFrame:
-    told = arms.group_by("experiment_id").agg((pl.col("arm") == CONTROL).any().alias("has_control"))
-    without = told.filter(~pl.col("has_control") & ~is_of_words())
-    return _named(without, "no control", pl.lit("Nobody was held out, so there is nothing to compare with."))
-
-
-def _empty_arms(arms: pl.DataFrame) -> pl.DataFrame:
-    """Experiments of one arm, and imported ones whose constant propensities leave more than 2 % to nobody.
-
-    In the ledger treat and control leave room for explorers, of whom a small night may have none.
-    """
-    told = (
-        arms.group_by("experiment_id")
-        .agg(
-            pl.len().alias("n_arms"),
-            pl.col("arm").sort().first().alias("only"),
-            pl.col("propensity").sort().sum().alias("share"),
-            pl.col("is_constant").all(),
-            (pl.col("is_imported").all() & (pl.col("arm") != EXPLORE).all()).alias("is_told"),
-        )
-        .with_columns((pl.col("is_constant") & pl.col("is_told") & (pl.col("share") < 0.98)).alias("is_short"))
-    )
-    one = told.filter(pl.col("n_arms") == 1)
-    short = told.filter((pl.col("n_arms") > 1) & pl.col("is_short"))
-    said = pl.format("The shares of the arms add up to {}: an arm has no users.", pl.col("share").round(2))
-    return pl.concat(
-        [
-            _named(one, "empty arm", pl.format("Only the arm {} has users.", pl.col("only"))),
-            _named(short, "empty arm", said),
-        ]
-    )
-
-
-def _two_arms(moved: pl.DataFrame) -> pl.DataFrame:
-    """Users with two arms, unless they are few. In the ledger those whom new shares moved are none."""
-    counted = moved.filter(~pl.col("is_few")).group_by("experiment_id").len()
-    return _named(counted, "two arms", pl.format("{} of its users are in two arms.", pl.col("len")))
-
-
 def _moved(rows: pl.DataFrame) -> pl.DataFrame:
-    """Who is in two arms, of the rows that some user and experiment have several of."""
+    """Who is in two arms by one account, of the rows that some user and experiment have several of."""
     again = rows.filter(_is_one_of_several(rows))
     several = again.group_by(KEY).agg(pl.col("arm").n_unique().alias("n")).filter(pl.col("n") > 1).select(KEY)
     if several.is_empty():
-        return several.with_columns(pl.lit(value=True).alias("is_few"))
+        return several.with_columns(OF_USER)
     told = again.join(several, on=KEY, how="semi").join(
         _shares_in_force(rows), on=["experiment_id", "assigned_on"], how="left"
     )
     within = told.group_by([*KEY, "shares"]).agg(pl.col("arm").n_unique().alias("n")).filter(pl.col("n") > 1)
-    moved = within.select(KEY).unique()
-    users = rows.group_by("experiment_id").agg(pl.col("user_id").n_unique().alias("n_users"))
-    return moved.join(users, on="experiment_id", how="left").select(
-        *KEY, (pl.len().over("experiment_id") <= MOST_MOVED * pl.col("n_users")).alias("is_few")
+    return within.select(KEY).unique().with_columns(OF_USER)
+
+
+def _with_is_few(found: pl.DataFrame, rows: pl.DataFrame, shared: pl.DataFrame | None = None) -> pl.DataFrame:
+    """The users found (KEY, person), and whether the persons are so few of their experiment's that the others can be
+    read without them. `shared`: the rows of accounts that share a person."""
+    if found.is_empty():
+        return found.with_columns(pl.lit(value=True).alias("is_few"))
+    ids = pl.col("user_id").n_unique()
+    users = rows.group_by("experiment_id").agg(ids.alias("n_users"))
+    if shared is not None:
+        again = shared.group_by("experiment_id").agg((ids - pl.col("user_sk").n_unique()).alias("n_again"))
+        users = users.join(again, on="experiment_id", how="left").with_columns(
+            pl.col("n_users") - pl.col("n_again").fill_null(0)
+        )
+    persons = pl.col("person").n_unique().over("experiment_id")
+    return found.join(users, on="experiment_id", how="left").select(
+        *KEY, "person", (persons <= MOST_ASIDE * pl.col("n_users")).alias("is_few")
     )
 
 
@@ -259,29 +248,3 @@ def _shares_in_force(rows: pl.DataFrame) -> pl.DataFrame:
         .with_columns(whole)
         .select("experiment_id", "assigned_on", pl.when("is_ledger").then(name).otherwise(pl.lit("")).alias("shares"))
     )
-
-
-def _impossible_propensities(arms: pl.DataFrame) -> pl.DataFrame:
-    """0, 1 or beyond, and null beside known ones. An experiment that tells none at all goes by its own shares."""
-    counted = arms.group_by("experiment_id").agg(pl.col("n_odd", "n_null", "n").sum())
-    impossible = counted.filter(pl.col("n_odd") > 0)
-    partly = counted.filter((pl.col("n_null") > 0) & (pl.col("n_null") < pl.col("n")))
-    said = "{} of {} users had a chance of 0 or 1 of their arm: nothing was left to chance."
-    unsaid = "{} of {} users have no propensity, the others do."
-    return pl.concat(
-        [
-            _named(impossible, "impossible propensity", pl.format(said, "n_odd", "n")),
-            _named(partly, "missing propensity", pl.format(unsaid, "n_null", "n")),
-        ]
-    )
-
-
-def _in_the_future(rows: pl.DataFrame, as_of: date) -> pl.DataFrame:
-    late = rows.filter(pl.col("assigned_on") > as_of + timedelta(days=1)).group_by("experiment_id").len()
-    return _named(late, "assigned in the future", pl.format("{} assignments are dated after this night.", "len"))
-
-
-def _after_the_outcome(rows: pl.DataFrame) -> pl.DataFrame:
-    late = rows.filter(pl.col("outcome_at") < pl.col("assigned_at")).group_by("experiment_id").len()
-    said = pl.format("{} users were assigned after the outcome that their own row tells of.", "len")
-    return _named(late, "assigned after the outcome", said)

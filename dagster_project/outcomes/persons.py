@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from dagster_project.outcomes.entries import KEY
+from dagster_project.outcomes.entries import KEY, SHARED
 from dagster_project.outcomes.vocabulary import HORIZONS
 from dagster_project.reach.fatigue import exact_sum
 
@@ -30,11 +30,18 @@ def known_persons(keys: pl.DataFrame, users: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def shared_accounts(persons: pl.DataFrame) -> pl.DataFrame:
+    """SHARED: the accounts, among USERS, of persons who have several."""
+    several = persons.filter(pl.col("account_sk") != pl.col("user_sk"))["user_sk"].unique()
+    return persons.filter(pl.col("user_sk").is_in(several.implode())).select(list(SHARED))
+
+
 def one_per_person(entries: pl.DataFrame, persons: pl.DataFrame) -> pl.DataFrame:
     """The entries with `user_sk` of the person and `is_known`: of several accounts of one person the first to enter.
 
     Accounts of one person act alike, so counting each would make intervals too narrow. The person stands in the arm
-    of the first account (by day, then by user_id, which knows of no arm); the costs are those of all of them.
+    of the first account (by day, then by user_id, which knows of no arm); the costs are those of all of them. Whose
+    accounts an import has in two arms is a matter of `Assignments.moved`.
     Sorted by experiment_id, user_id.
     """
     joined = entries.join(persons.drop("account_sk"), on="user_id", how="left", maintain_order="left").with_columns(

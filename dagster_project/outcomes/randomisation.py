@@ -3,11 +3,13 @@
 Whether the arms have the sizes that chance gives them is the matter of `ratios`.
 """
 
+from datetime import date, timedelta
+
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from dagster_project.outcomes.vocabulary import EXPLORE
+from dagster_project.outcomes.vocabulary import DAYS_BEFORE, EXPLORE
 
 Floats = npt.NDArray[np.float64]
 
@@ -15,12 +17,26 @@ BROKEN_BELOW = 0.001  # Fabijan et al. 2019: so small that a sound experiment is
 FEWEST_TO_BALANCE = 30
 
 
-def balance_p(entries: pl.DataFrame, *, baseline: str, weight: Floats | None = None) -> float | None:
+def balance_p(
+    entries: pl.DataFrame, *, baseline: str, weight: Floats | None = None, records_from: date | None = None
+) -> float | None:
     """P of arms as different in activity over the 28 days before entry, if chance made them. Holm over the arms.
 
     Where it is tiny, outcomes lie before the assignment: it was written down, or made, after they were known.
     `weight`: inverse propensities where chances differ within an arm. None where an arm has fewer than 30.
+    `records_from`: the first day with an event. A difference is one however few of the 28 days are on record; that
+    there is none is told by those alone who entered when all of them are, and is None where these are too few.
     """
+    of_all = _gap_p(entries, baseline, weight)
+    if of_all is None or of_all < BROKEN_BELOW or records_from is None:
+        return of_all
+    is_whole = entries["assigned_on"] >= records_from + timedelta(days=DAYS_BEFORE)
+    if is_whole.all():
+        return of_all
+    return _gap_p(entries.filter(is_whole), baseline, None if weight is None else weight[is_whole.to_numpy()])
+
+
+def _gap_p(entries: pl.DataFrame, baseline: str, weight: Floats | None) -> float | None:
     from scipy.special import ndtr
 
     arms = sorted(entries["arm"].unique())

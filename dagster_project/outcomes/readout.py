@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import date
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ from dagster_project.outcomes.balance import BALANCE, arm_balance
 from dagster_project.outcomes.coding import CodedEntries, coded_entries
 from dagster_project.outcomes.comparison import compared_arms
 from dagster_project.outcomes.differences import READOUTS, difference_rows, judged
-from dagster_project.outcomes.entries import FAULTS
+from dagster_project.outcomes.faults import FAULTS
 from dagster_project.outcomes.moments import take_moments
 from dagster_project.outcomes.money import MONEY, money_of_arm, with_money
 from dagster_project.outcomes.plans import planned_users
@@ -39,12 +40,14 @@ class ReadoutRules:
 
     `fixed_days`: that of experiments which began on an earlier night. It was named then and does not move.
     `measured`: names of metrics that a source tells of, so that none means nobody.
+    `records_from`: the first day with an event; None: all days before entry are on record.
     """
 
     decision_days: int
     margin_share: float
     fixed_days: Mapping[str, int] = field(default_factory=dict)
     measured: frozenset[str] = frozenset()
+    records_from: date | None = None
 
     def days_of(self, experiment_id: str) -> int:
         """The horizon by which this one is judged."""
@@ -108,7 +111,9 @@ def _read_one(experiment_id: str, entries: pl.DataFrame, faults: pl.DataFrame, r
     impossible = faults["fault"].is_in(["impossible propensity", "missing propensity"]).any()
     weight = None if impossible else inverse_propensities(entries)
     ratio = None if impossible else sample_ratio_p(entries)
-    balance = None if impossible else balance_p(entries, baseline=baseline, weight=weight)
+    balance = (
+        None if impossible else balance_p(entries, baseline=baseline, weight=weight, records_from=rules.records_from)
+    )
     pairs = contrasts(experiment_id, list(counts), baseline)
     examined = Examined(
         experiment_id=experiment_id,

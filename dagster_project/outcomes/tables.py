@@ -75,7 +75,7 @@ columns:
   n_planned (users): of both, by the entries of the first 14 days; null until an import's are over
   planned_share: of them who have entered
   sample_ratio_p (0 to 1): of arms as uneven, if drawn as noted; below .001 it is broken; null if nothing is noted
-  balance_p (0 to 1): of arms as different in the 28 days before entry; below .001 it is broken
+  balance_p (0 to 1): of arms as different in the 28 days before entry; below .001 broken; null if too few are on record
   decision_days (days): horizon by which it is judged, named on its first night
   difference: in the share who came back, treated less control
   low: of its interval, sound however often one looks

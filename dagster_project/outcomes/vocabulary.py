@@ -10,7 +10,39 @@ HALF_LIFE_DAYS = 120.0
 DAYS_BEFORE = 28  # over which arms are compared before anything was done to anybody
 
 CONTROL = "control"
-CONTROL_WORDS = (CONTROL, "holdout", "hold_out", "held_out", "placebo", "none")  # what imported files call that arm
+CONTROL_WORDS = (
+    CONTROL,
+    "controls",
+    "control_group",
+    "ctrl",
+    "ctrl_group",
+    "holdout",
+    "hold_out",
+    "held_out",
+    "holdout_group",
+    "hold_out_group",
+    "held_out_group",
+    "baseline",
+    "placebo",
+    "none",
+    "untreated",
+    "not_treated",
+    "no_treatment",
+    "no_contact",
+    "not_contacted",
+    "uncontacted",
+    "no_message",
+    "no_email",
+    "no_mail",
+    "no_sms",
+    "no_push",
+    "对照",
+    "对照组",
+    "空白组",
+    "空白对照组",
+)
+"""What imported files call that arm, in small letters, with _ for spaces and hyphens. Only what cannot well mean
+another arm: `0`, `false`, `a` or `c` may be any."""
 TREAT = "treat"
 EXPLORE = "explore"
 WORDS = "words."  # experiments on words: each arm but control is written to

@@ -215,7 +215,7 @@ def _chance(row: Mapping[str, Any]) -> str:
     sizes = "No propensity is noted, so nobody can tell whether the arms have the sizes that chance would give them."
     if ratio is not None:
         sizes = f"Sizes of the arms against what was drawn: p = {p_text(ratio)}."
-    before = "Too few users to compare the arms before entry."
+    before = "Too few users, or days on record before they entered, to compare the arms before entry."
     if balance is not None:
         before = f"Activity in the 28 days before entry, arm against arm: p = {p_text(balance)}."
     return f"{sizes} {before} Below 0.001 an experiment is broken."

@@ -138,7 +138,7 @@ def test_a_night_sees_no_ledger_of_its_own_or_later(copied: Company) -> None:
     assert OutcomeNight(project, NIGHT).portions() == [["winback_past"]]
 
 
-def test_users_whom_only_the_assignment_names_are_counted(tmp_path: Path) -> None:
+def test_users_whom_only_the_assignment_names_are_counted_and_break_an_import_that_they_make_up(tmp_path: Path) -> None:
     visits = "".join(f"u{i},2024-01-{1 + i % 28:02d}T10:00:00,visit\n" for i in range(40))
     company = plain(tmp_path / "bare", visits, settings=PLAIN + IMPORTED)
     assigned = "".join(f"new{i},winter,{'treat' if i % 2 else 'control'},2024-01-05T12:00:00\n" for i in range(60))
@@ -148,9 +148,67 @@ def test_users_whom_only_the_assignment_names_are_counted(tmp_path: Path) -> Non
 
     found = company.project.read("outcomes.experiments", as_of=date(2024, 1, 28)).row(0, named=True)
     assert (found["n_users"], found["n_unknown"], found["arms"]) == (60, 60, "control 30, treat 30")
+    assert (found["faults"], found["decision"]) == ("users unknown", "broken")
     entries = company.project.read("outcomes.entries", as_of=date(2024, 1, 28))
     assert entries["returned_after"].null_count() == 60
     assert entries["is_known"].sum() == 0
+
+
+def test_an_import_from_before_the_first_event_is_not_read_as_if_nobody_came_back(tmp_path: Path) -> None:
+    visits = "".join(f"u{i},2024-01-{1 + i % 28:02d}T10:00:00,visit\n" for i in range(40))
+    company = plain(tmp_path / "late", visits, settings=PLAIN + IMPORTED)
+    arms = [(f"u{i}", "treat" if i % 2 else "control") for i in range(40)]
+    days = {"old": "2023-12-31", "new": "2024-01-01"}
+    assigned = "".join(f"{user},{name},{arm},{day}T12:00:00\n" for user, arm in arms for name, day in days.items())
+    (company.folder / "assigned.csv").write_text(f"uid,test,arm,at\n{assigned}", encoding="utf-8")
+
+    company.run(date(2024, 1, 28))
+
+    found = company.project.read("outcomes.experiments", as_of=date(2024, 1, 28))
+    assert found.select("experiment_id", "faults", "balance_p").rows() == [
+        ("new", None, None),
+        ("old", "before the records begin", None),
+    ]
+    randomised = company.project.read("outcomes.entries", as_of=date(2024, 1, 28)).filter("is_randomised")
+    assert randomised["experiment_id"].unique().to_list() == ["new"]
+
+
+def test_assignments_dated_after_the_night_are_not_read_yet_and_an_experiment_of_them_alone_is_not_shown(
+    tmp_path: Path,
+) -> None:
+    visits = "".join(f"u{i},2024-01-{1 + i % 28:02d}T10:00:00,visit\n" for i in range(40))
+    company = plain(tmp_path / "ahead", visits, settings=PLAIN + IMPORTED)
+    arms = [(f"u{i}", "treat" if i % 2 else "control") for i in range(40)]
+    rows = [f"{user},coming,{arm},2024-02-01T12:00:00" for user, arm in arms]
+    rows += [
+        f"{user},partly,{arm},2024-{'01-20' if at < 30 else '02-01'}T12:00:00" for at, (user, arm) in enumerate(arms)
+    ]
+    (company.folder / "assigned.csv").write_text("\n".join(["uid,test,arm,at", *rows, ""]), encoding="utf-8")
+
+    company.run(date(2024, 1, 28))
+
+    found = company.project.read("outcomes.experiments", as_of=date(2024, 1, 28))
+    assert found.select("experiment_id", "n_users", "faults").rows() == [("partly", 30, None)]
+
+
+def test_persons_whose_accounts_an_import_has_in_two_arms_are_found(tmp_path: Path) -> None:
+    visits = "".join(f"u{i},2024-01-{1 + i % 28:02d}T10:00:00,visit\n" for i in range(40))
+    users = '[sources.users]\npath = "users.csv"\ncolumns = { user_id = "uid", person_key = "person" }\n'
+    company = plain(tmp_path / "twins", visits, settings=PLAIN + IMPORTED + users)
+    told = ["uid,person", *(f"u{i},p{i // 2}" for i in range(40)), ""]
+    (company.folder / "users.csv").write_text("\n".join(told), encoding="utf-8")
+    rows = [f"u{i},apart,{'treat' if (i + i // 2) % 2 else 'control'},2024-01-20T12:00:00" for i in range(40)]
+    rows += [f"u{i},together,{'treat' if i // 2 % 2 else 'control'},2024-01-20T12:00:00" for i in range(40)]
+    (company.folder / "assigned.csv").write_text("\n".join(["uid,test,arm,at", *rows, ""]), encoding="utf-8")
+
+    company.run(date(2024, 1, 28))
+
+    found = company.project.read("outcomes.experiments", as_of=date(2024, 1, 28))
+    assert found.select("experiment_id", "n_users", "faults").rows() == [
+        ("apart", 20, "two arms"),
+        ("together", 20, None),
+    ]
+    assert "20 of its persons, who have 40 accounts, are in two arms" in found["explanation"][0]
 
 
 def test_a_horizon_stays_as_an_earlier_night_named_it(copied: Company) -> None:

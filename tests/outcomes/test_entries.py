@@ -1,12 +1,17 @@
 """Who entered what, and what makes an experiment unreadable."""
 
+import re
+from dataclasses import replace
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
-from dagster_project.outcomes.entries import Assignments, assignment_rows, find_faults, first_entries, set_aside
+from dagster_project.outcomes.entries import Assignments, assignment_rows, first_entries, set_aside
+from dagster_project.outcomes.faults import find_faults
+from dagster_project.outcomes.vocabulary import CONTROL_WORDS
 from outcomes.builders import NIGHT, at, rows
 
 
@@ -58,6 +63,42 @@ def test_files_of_other_words_and_fewer_columns_are_read_alike() -> None:
     assert made.rows["propensity"].to_list() == [None, None]
 
 
+@pytest.mark.parametrize(
+    "word",
+    ["Control group", "ctrl", "hold-out group", "Baseline", "no contact", "not  contacted", "no_email", "对照组"],
+)
+def test_whatever_a_file_calls_the_held_out_is_the_control(word: str) -> None:
+    assert faults(rows({"user_id": "a"}, {"user_id": "b", "arm": word})) == {}
+
+
+@pytest.mark.parametrize("word", ["0", "c", "false", "a", "b", "grouped", "control mail"])
+def test_a_word_that_may_mean_anything_is_an_arm_of_its_own(word: str) -> None:
+    assert list(faults(rows({"user_id": "a"}, {"user_id": "b", "arm": word}))) == ["no control"]
+
+
+def test_without_a_control_the_arms_found_the_words_for_it_and_the_setting_are_named() -> None:
+    given = [{"user_id": name, "arm": f"Variant {name}"} for name in "gfedcba"]
+
+    said = faults(rows(*given))["no control"]
+
+    assert "Its arms are: variant a, variant b, variant c, variant d, variant e and 2 more. Of these" in said
+    assert f"as these do: {', '.join(CONTROL_WORDS)}." in said
+    assert "sources.assignments.columns: arm = \"case when arm = 'your word' then 'control' else arm end\"" in said
+    own = faults(rows(*({**row, "origin": "ledger"} for row in given)))
+    assert own["no control"] == "Nobody was held out, so there is nothing to compare with."
+
+
+def test_the_words_for_the_held_out_stand_in_the_docs() -> None:
+    page = Path(__file__).parents[2] / "docs" / "outcomes.md"
+    if not page.exists():
+        pytest.skip("docs/ is not part of an installed package")
+
+    told = re.split("\n## ", page.read_text(encoding="utf-8"))
+    words = next(part for part in told if part.startswith("What imports call")).split("\n\n")[0].split("parts:")[1]
+
+    assert tuple(re.findall("`([^`]+)`", words)) == CONTROL_WORDS
+
+
 def test_a_sound_experiment_has_no_fault() -> None:
     assert faults(rows(*SOUND)) == {}
 
@@ -65,7 +106,7 @@ def test_a_sound_experiment_has_no_fault() -> None:
 @pytest.mark.parametrize(
     ("given", "fault", "said"),
     [
-        (({"user_id": "a"}, {"user_id": "b", "arm": "other"}), "no control", "Nobody was held out"),
+        (({"user_id": "a"}, {"user_id": "b", "arm": "other"}), "no control", "Its arms are: other, treat. Of these"),
         (({"user_id": "a"}, {"user_id": "b"}), "empty arm", "Only the arm treat has users"),
         (
             ({"user_id": "a", "propensity": 0.3}, {"user_id": "b", "arm": "control", "propensity": 0.3}),
@@ -134,7 +175,7 @@ def test_a_few_users_who_moved_from_arm_to_arm_are_set_aside_and_counted() -> No
     given = _moved(4)
 
     assert faults(given) == {}
-    assert set_aside(given).rows() == [("e", 4)]
+    assert set_aside(given).rows() == [("e", "being in two arms", 4)]
     entered = first_entries(given)
     assert entered.height == 396
     assert not entered["user_id"].is_in(["c0", "c1", "c2", "c3"]).any()
@@ -146,6 +187,77 @@ def test_many_users_who_moved_break_the_experiment_and_stay_in_it() -> None:
     assert faults(given) == {"two arms": "5 of its users are in two arms."}
     assert set_aside(given).is_empty()
     assert first_entries(given).height == 400
+
+
+def test_a_chance_of_treatment_on_every_row_is_named_as_such() -> None:
+    given = [{"user_id": f"u{at}", "arm": "control" if at < 10 else "treat", "propensity": 0.9} for at in range(100)]
+
+    found = faults(rows(*given))
+
+    assert list(found) == ["impossible propensity"]
+    assert found["impossible propensity"].startswith(
+        "The shares of the arms add up to 1.8: propensity means the chance"
+    )
+
+
+def test_arms_that_follow_each_other_may_add_up_to_more_than_one() -> None:
+    later = {"assigned_on": date(2024, 4, 1)}
+    old, new = {"arm": "a"}, {"arm": "b", **later}
+    users = (old, {"arm": "control"}, new, {"arm": "control", **later})
+
+    assert faults(rows(*({"user_id": f"u{at}", **user} for at, user in enumerate(users)))) == {}
+
+
+def _half_known(*known: bool, origin: str = "imported") -> dict[str, str]:
+    arms = [{"user_id": f"u{at}", "arm": ("treat", "control")[at % 2], "origin": origin} for at in range(len(known))]
+    given = rows(*arms)
+    entered = first_entries(given).with_columns(pl.Series("is_known", known))
+    return dict(find_faults(given, entered, as_of=NIGHT).select("fault", "explanation").iter_rows())
+
+
+def test_an_import_most_of_whose_users_nobody_knows_is_named_with_their_number_and_the_likely_cause() -> None:
+    found = _half_known(True, False, False)
+
+    assert list(found) == ["users unknown"]
+    assert found["users unknown"].startswith("2 of 3 users are unknown: no event and no profile has their id.")
+    assert _half_known(True, False, False, True) == {}
+    assert _half_known(True, False, False, origin="ledger") == {}
+
+
+def _since_march(n_early: int, n: int = 400) -> Assignments:
+    """An import of one experiment, half held out, of which so many entered before the records begin."""
+    early = [{"assigned_on": date(2024, 2, 29)} if at < n_early else {} for at in range(n)]
+    given = [{"user_id": f"u{at:03d}", "arm": ("treat", "control")[at % 2], **early[at]} for at in range(n)]
+    return replace(rows(*given), records_from=date(2024, 3, 1))
+
+
+def test_a_few_who_entered_before_the_records_begin_are_set_aside_and_counted() -> None:
+    given = _since_march(4)
+
+    assert faults(given) == {}
+    assert set_aside(given).rows() == [("e", "having entered before the records begin", 4)]
+    assert first_entries(given)["assigned_on"].unique().to_list() == [date(2024, 3, 1)]
+
+
+def test_many_who_entered_before_the_records_begin_break_the_experiment() -> None:
+    given = _since_march(5)
+
+    found = faults(given)
+
+    assert list(found) == ["before the records begin"]
+    assert found["before the records begin"].startswith("5 of its users entered before 2024-03-01, the first day")
+    assert first_entries(given).height == 400
+    assert set(faults(_since_march(400))) == {"before the records begin"}
+
+
+def test_who_entered_before_the_records_and_again_later_is_no_entry_of_the_later_day() -> None:
+    early = _since_march(1)
+    again = early.rows.filter(pl.col("user_id") == "u000").with_columns(assigned_on=date(2024, 4, 1))
+
+    entered = first_entries(assignment_rows(early.rows, again, records_from=early.records_from))
+
+    assert entered.height == 399
+    assert "u000" not in entered["user_id"]
 
 
 def test_experiments_of_one_arm_are_named_whatever_parts_the_frame_is_in() -> None:

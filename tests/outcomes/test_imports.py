@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 
 from dagster_project.lake.duck import frame
-from dagster_project.outcomes.entries import assignment_rows, find_faults, first_entries
+from dagster_project.outcomes.entries import assignment_rows, first_entries
+from dagster_project.outcomes.faults import find_faults
 from dagster_project.outcomes.imports import imported_query, imported_rows
 
 

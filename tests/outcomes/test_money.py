@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from dagster_project.outcomes.entries import FAULTS
+from dagster_project.outcomes.faults import FAULTS
 from dagster_project.outcomes.readout import ReadoutRules, read_experiments
 from dagster_project.outcomes.vocabulary import CROSS, HORIZONS
 from outcomes.builders import entries

@@ -9,7 +9,7 @@ import pytest
 
 from dagster_project.outcomes.arms import baseline_of
 from dagster_project.outcomes.differences import READOUTS
-from dagster_project.outcomes.entries import FAULTS
+from dagster_project.outcomes.faults import FAULTS
 from dagster_project.outcomes.looks import looked_at
 from dagster_project.outcomes.plans import planned_users
 from dagster_project.outcomes.randomisation import balance_p, inverse_propensities
@@ -351,6 +351,20 @@ def test_few_users_are_not_called_different_before_entry() -> None:
 
     assert (balance_p(frame, baseline="control") or 0) > 0.05
     assert balance_p(frame.tail(110), baseline="control") is None
+
+
+def test_arms_are_not_called_alike_by_days_that_are_not_on_record() -> None:
+    began = date(2024, 3, 1)
+    arms = ["control", "treat"] * 100
+    late = entries(200, arm=arms, n_active_days_before=[0, 0, 1, 1] * 50, assigned_on=date(2024, 3, 29))
+    early = entries(200, arm=arms, assigned_on=date(2024, 3, 28))
+    uneven = early.with_columns(n_active_days_before=(pl.col("arm") == "treat").cast(pl.Int64))
+
+    assert balance_p(late, baseline="control", records_from=began) == 1.0
+    assert balance_p(early, baseline="control", records_from=began) is None
+    assert balance_p(early, baseline="control") == 1.0
+    assert balance_p(pl.concat([early, late]), baseline="control", records_from=began) == 1.0
+    assert (balance_p(uneven, baseline="control", records_from=began) or 0) < 0.001
 
 
 def test_weights_are_there_only_where_chances_differ_within_an_arm() -> None:

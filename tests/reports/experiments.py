@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 from outcomes.builders import entries
 
-from dagster_project.outcomes.entries import FAULTS
+from dagster_project.outcomes.faults import FAULTS
 from dagster_project.outcomes.power import POWER_SCHEMA
 from dagster_project.outcomes.readout import ReadoutRules, read_experiments
 from dagster_project.outcomes.second_life import second_lives

@@ -7,7 +7,8 @@ from datetime import date, timedelta
 import polars as pl
 import pytest
 
-from dagster_project.outcomes.entries import assignment_rows, find_faults, first_entries
+from dagster_project.outcomes.entries import assignment_rows, first_entries
+from dagster_project.outcomes.faults import find_faults
 from dagster_project.strategy.assignment import Decisions, decide
 from dagster_project.strategy.catalogue import Catalogue
 from dagster_project.strategy.hands import Hands
