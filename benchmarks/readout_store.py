@@ -45,6 +45,7 @@ def _write_days(lake: Lake, rng: np.random.Generator, *, n_users: int, as_of: da
     """Two active days in a hundred users' day, an answer to a message in one."""
     n_active, n_answers = int(n_users * 0.02), int(n_users * 0.01)
     made: dict[str, dict[str, Partition]] = {"intermediate.user_days": {}, "intermediate.response_days": {}}
+    known: dict[str, Partition] = {}
     for back in range(DAYS_OF_LOG):
         day = as_of - timedelta(days=back)
         who = np.sort(rng.choice(n_users, n_active, replace=False)) + 1
@@ -74,8 +75,10 @@ def _write_days(lake: Lake, rng: np.random.Generator, *, n_users: int, as_of: da
         for table, rows in zip(made, (active, answers), strict=True):
             lake.put(table, rows, key=day.isoformat())
             made[table][day.isoformat()] = Partition(rows.height, day.isoformat())
+        known[day.isoformat()] = Partition(n_active, day.isoformat())
     for table, partitions in made.items():
         lake.commit(table, partitions)
+    lake.commit("staging.events", known)  # of these the night asks for their days alone
 
 
 def _write_ledger(
