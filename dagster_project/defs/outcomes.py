@@ -24,7 +24,7 @@ from dagster_project.outcomes.entries import (
     set_aside,
 )
 from dagster_project.outcomes.facts import Facts, read_facts
-from dagster_project.outcomes.imports import imported_query, imported_rows
+from dagster_project.outcomes.imports import imported_query, imported_rows, with_control_named
 from dagster_project.outcomes.persons import known_persons, one_per_person
 from dagster_project.outcomes.plans import USUAL_SHARE
 from dagster_project.outcomes.power import strategy_power
@@ -217,7 +217,7 @@ class OutcomeNight:
         ]
         if self._imported is not None:
             frames.append(self._imported.filter(mine))
-        return assignment_rows(*frames)
+        return with_control_named(assignment_rows(*frames))
 
     @cached_property
     def facts(self) -> Facts:

@@ -1,4 +1,4 @@
-"""Imported assignments in the form of the ledger: times of their outcomes, costs of their channels."""
+"""Imported assignments in the form of the ledger: when outcomes came, what channels cost, whose control."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,8 @@ import polars as pl
 
 from dagster_project.ingest.typed import ZONE_AFTER_CLOCK
 from dagster_project.lake.duck import literal
-from dagster_project.outcomes.entries import IMPORTED
+from dagster_project.outcomes.entries import IMPORTED, Assignments
+from dagster_project.outcomes.vocabulary import CONTROL
 
 OUTCOME_ATTRIBUTE = "outcome_at"  # when the file itself says that the outcome came
 
@@ -48,3 +49,31 @@ def imported_rows(told: pl.DataFrame, *, costs: Mapping[str, float | None]) -> p
         channel.alias("channel"),
         channel.replace_strict(by_channel, default=None, return_dtype=pl.Float64).alias("expected_cost"),
     )
+
+
+def with_control_named(assigned: Assignments) -> Assignments:
+    """The assignments, whose imported control has the strategy and the channel that it was held out from.
+
+    Files seldom name either in the rows of the control. Where all others of an experiment name the same one, the
+    control can have been held out from no other. Of several nobody knows which: such a control stays without.
+    """
+    is_asked = (pl.col("origin") == IMPORTED) & (pl.col("arm") == CONTROL)
+    imported = assigned.rows.filter(pl.col("origin") == IMPORTED).group_by("experiment_id")
+    named = imported.agg(_only_of_others(name) for name in ("strategy_id", "channel")).sort("experiment_id")
+    filled = [
+        pl.when(is_asked)
+        .then(pl.coalesce(name, pl.col("experiment_id").replace_strict(only, default=None, return_dtype=pl.String)))
+        .otherwise(name)
+        .alias(name)
+        for name in ("strategy_id", "channel")
+        if (only := dict(named.select("experiment_id", name).drop_nulls().iter_rows()))
+    ]
+    return Assignments(assigned.rows.with_columns(filled)) if filled else assigned
+
+
+def _only_of_others(name: str) -> pl.Expr:
+    """What all rows but the control's have there, if it is the same and the control has nothing."""
+    is_control = pl.col("arm") == CONTROL
+    others = pl.col(name).filter(~is_control)
+    is_one = (others.n_unique() == 1) & pl.col(name).filter(is_control).is_null().all()
+    return pl.when(is_one).then(others.first()).alias(name)

@@ -7,8 +7,10 @@ import polars as pl
 import pytest
 
 from dagster_project.lake.duck import frame
-from dagster_project.outcomes.entries import assignment_rows, find_faults, first_entries
-from dagster_project.outcomes.imports import imported_query, imported_rows
+from dagster_project.outcomes.entries import FAULTS, assignment_rows, find_faults, first_entries
+from dagster_project.outcomes.imports import imported_query, imported_rows, with_control_named
+from dagster_project.outcomes.readout import ReadoutRules, read_experiments
+from outcomes.builders import entries, rows
 
 
 def told(outcome: str | None, *, channel: str = "email") -> pl.DataFrame:
@@ -47,9 +49,9 @@ def test_an_outcome_is_read_in_the_zone_of_its_source(outcome: str | None, utc: 
     [("2024-06-03 10:30:00", False), ("2024-06-03 08:30:00", True), ("2024-06-03", False), ("2024-06-02", True)],
 )
 def test_only_an_outcome_before_the_assignment_breaks_the_experiment(outcome: str, is_late: bool) -> None:
-    rows = assignment_rows(imported_rows(told(outcome).with_columns(pl.lit("u").alias("user_id")), costs={}))
+    assigned = assignment_rows(imported_rows(told(outcome).with_columns(pl.lit("u").alias("user_id")), costs={}))
 
-    faults = find_faults(rows, first_entries(rows), as_of=date(2024, 7, 1))["fault"].to_list()
+    faults = find_faults(assigned, first_entries(assigned), as_of=date(2024, 7, 1))["fault"].to_list()
 
     assert ("assigned after the outcome" in faults) is is_late
 
@@ -60,3 +62,54 @@ def test_a_channel_costs_the_same_however_its_name_is_written() -> None:
     assert (row["channel"], row["expected_cost"]) == ("email", 0.02)
     assert (row["assigned_on"], row["origin"]) == (date(2024, 6, 3), "imported")
     assert row["assigned_at"] == datetime(2024, 6, 3, 13, tzinfo=UTC)
+
+
+def named(*given: dict[str, object]) -> list[tuple[str | None, str | None]]:
+    """strategy_id and channel of the rows, by experiment and user, once the control is named."""
+    filled = with_control_named(rows(*({"user_id": f"u{place}", **row} for place, row in enumerate(given))))
+    return filled.rows.select("strategy_id", "channel").rows()
+
+
+def test_a_control_was_held_out_from_the_only_strategy_and_channel_of_its_experiment() -> None:
+    mail = {"strategy_id": "offer", "channel": "email"}
+
+    assert named(mail, mail, {"arm": "Holdout"}) == [("offer", "email")] * 3
+    assert named({"strategy_id": "offer"}, {"arm": "control"}) == [("offer", None)] * 2
+
+
+def test_what_nobody_knows_of_a_control_stays_unsaid() -> None:
+    mail, text = {"strategy_id": "offer", "channel": "email"}, {"strategy_id": "plain", "channel": "email"}
+    held = {"arm": "control"}
+
+    assert named(mail, text, held)[2] == (None, "email")
+    assert named(mail, {}, held)[2] == (None, None)
+    assert named(mail, held, held | {"strategy_id": "plain"})[1] == (None, "email")
+    assert named(held, mail | {"experiment_id": "f"})[0] == (None, None)
+    assert named(mail | {"origin": "ledger"}, held | {"origin": "ledger"})[1] == (None, None)
+
+
+def test_the_slices_of_an_import_compare_with_a_control_that_names_nothing() -> None:
+    """Of 400 written to a half comes back, of 400 held out a quarter; the file names strategy and channel of the
+    former alone."""
+    n = 800
+    given = [{"strategy_id": "offer", "channel": "email"}, {"arm": "control"}]
+    filled = with_control_named(rows(*({"user_id": f"u{i:05d}", **given[i % 2]} for i in range(n)))).rows
+    told = entries(
+        n,
+        arm=filled["arm"],
+        strategy_id=filled["strategy_id"],
+        channel=filled["channel"],
+        propensity=0.5,
+        returned_after=[3 if i % 4 == 0 or i % 8 == 1 else None for i in range(n)],
+    )
+
+    found = read_experiments(
+        told, pl.DataFrame(schema=FAULTS), rules=ReadoutRules(decision_days=28, margin_share=1.0)
+    ).readouts
+
+    of_returns = found.filter((pl.col("metric") == "returned") & (pl.col("horizon_days") == 28))
+    assert of_returns.select("dimension", "value", "n_treated", "n_control", "difference").rows() == [
+        ("all", "all", 400, 400, pytest.approx(0.25)),
+        ("channel", "email", 400, 400, pytest.approx(0.25)),
+        ("strategy_id", "offer", 400, 400, pytest.approx(0.25)),
+    ]
