@@ -51,7 +51,7 @@ def few_rows_are_enough(monkeypatch):
 def test_the_trial_has_every_user_once_with_unequal_chances_and_costs_in_returns():
     pairs = experiment(by_taste=True)
     trial, arms = armed_trial(pairs, FEATURES)
-    assert arms == ["mail", "push"]
+    assert arms == ["x/mail", "x/push"]
     assert len(trial.arm) == 9_000
     np.testing.assert_allclose(trial.propensities[0], [0.2, 0.5, 0.3])
     np.testing.assert_allclose(trial.costs, [0.0, 0.02, 0.01])
@@ -66,8 +66,8 @@ def test_one_for_each_user_is_told_where_it_brings_more_than_the_best_for_all():
 
 def test_where_one_serves_everybody_best_it_is_named():
     (row,) = judge_choices(experiment(by_taste=False), columns=FEATURES, seed=0).to_dicts()
-    assert (row["verdict"], row["best_fixed"]) == ("one for all", "mail")
-    assert row["sentence"].startswith("mail for all will do")
+    assert (row["verdict"], row["best_fixed"]) == ("one for all", "x/mail")
+    assert row["sentence"].startswith("x/mail for all will do")
 
 
 def test_treatments_that_chance_did_not_choose_or_with_chances_by_user_are_not_compared():
