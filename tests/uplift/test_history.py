@@ -27,6 +27,7 @@ def drawn(rows, experiment="x", **also):
         "is_return": False,
         "cost": None,
         "value": None,
+        "spend": None,
     }
     told = [
         {"user_sk": sk, "user_id": f"u{sk:03d}", "arm": arm, "propensity": p, "strategy_id": strategy} | plain | also
@@ -142,8 +143,9 @@ def test_chance_chose_the_treatment_only_where_each_arm_is_one():
 def entries(rows):
     """(user_id, experiment_id, n_days_seen, returned_after) as outcomes.entries."""
     plain = dict.fromkeys(ENTRIES) | {"arm": "treat", "assigned_on": DAY, "value_if_returned": 50.0}
-    costs = {"cost_14": 1.0, "cost_28": 2.0}
+    costs = {"cost_14": 1.0, "cost_28": 2.0, "spend_14": 30.0, "spend_28": 40.0}
     schema = ENTRIES | {"is_randomised": pl.Boolean, "n_days_seen": pl.Int64, "returned_after": pl.Int64}
+    schema |= {"spend_14": pl.Float64, "spend_28": pl.Float64}
     told = [
         plain
         | costs
@@ -157,10 +159,10 @@ def entries(rows):
 def test_only_entries_whose_horizon_is_over_are_read_with_what_came_of_them_within_it():
     rows = entries([("u001", "x", 20, 19), ("u002", "x", 20, 20), ("u003", "x", 19, 3), ("u004", "x", 20, None)])
     closed = closed_rows(rows.lazy(), USERS, horizon_days=20)
-    assert closed.select("user_sk", "is_return", "cost", "value").rows() == [
-        (1, True, 2.0, 50.0),
-        (2, False, 2.0, 50.0),
-        (4, False, 2.0, 50.0),
+    assert closed.select("user_sk", "is_return", "cost", "value", "spend").rows() == [
+        (1, True, 2.0, 50.0, 40.0),
+        (2, False, 2.0, 50.0, 40.0),
+        (4, False, 2.0, 50.0, 40.0),
     ]
 
 

@@ -30,6 +30,7 @@ ROWS = pl.Schema(
         "is_return": pl.Boolean(),
         "cost": pl.Float64(),
         "value": pl.Float64(),
+        "spend": pl.Float64(),
     }
 )
 PAIRS = pl.Schema(
@@ -46,6 +47,7 @@ PAIRS = pl.Schema(
         "is_return": pl.Boolean(),
         "cost": pl.Float64(),
         "value": pl.Float64(),
+        "spend": pl.Float64(),
     }
 )
 _IS_CONTROL = pl.col("arm") == CONTROL
@@ -68,7 +70,8 @@ def closed_rows(entries: pl.LazyFrame, users: pl.DataFrame, *, horizon_days: int
 
     `entries`: outcomes.entries. Experiments on words compare messages of one strategy, whose users are in the
     experiment of all, and are passed over. `users`: user_sk and user_id; who is in no table of users is left out. The
-    cost is that of the shortest readout that holds the horizon; `value` is what a return would be worth.
+    cost and the spend are those of the shortest readout that holds the horizon; `value` is what a return was thought to
+    be worth at entry.
     """
     horizon = min(horizon_days, LONGEST)
     costed = next((days for days in HORIZONS if days >= horizon), LONGEST)
@@ -80,6 +83,7 @@ def closed_rows(entries: pl.LazyFrame, users: pl.DataFrame, *, horizon_days: int
             (pl.col("returned_after") < horizon).fill_null(value=False).alias("is_return"),
             pl.col(f"cost_{costed}").alias("cost"),
             pl.col("value_if_returned").alias("value"),
+            pl.col(f"spend_{costed}").alias("spend"),
         )
         .select(list(ROWS))
         .collect()
