@@ -24,7 +24,7 @@ from dagster_project.outcomes.entries import (
 )
 from dagster_project.outcomes.facts import Facts, read_facts
 from dagster_project.outcomes.faults import find_faults
-from dagster_project.outcomes.imports import imported_query, imported_rows
+from dagster_project.outcomes.imports import imported_query, imported_rows, with_control_named
 from dagster_project.outcomes.measured import measured
 from dagster_project.outcomes.persons import known_persons, one_per_person, shared_accounts
 from dagster_project.outcomes.plans import USUAL_SHARE
@@ -231,7 +231,8 @@ class OutcomeNight:
         ]
         if self._imported is not None:
             frames.append(self._imported.filter(mine))
-        return assignment_rows(*frames, records_from=self.records_from, shared=self.shared)
+        assigned = assignment_rows(*frames, records_from=self.records_from, shared=self.shared)
+        return with_control_named(assigned)
 
     @cached_property
     def facts(self) -> Facts:

@@ -8,6 +8,7 @@ import polars as pl
 
 from dagster_project.defs.frame_tables import frame_assets
 from dagster_project.lifecycle.tables import PARAMETERS, STAGES
+from dagster_project.models.uplift.choices import Pricing
 from dagster_project.models.uplift.history import (
     POOLED,
     History,
@@ -35,7 +36,10 @@ def make_uplift(project: Project, as_of: date) -> Mapping[str, pl.DataFrame]:
     else:
         pairs = pl.concat([looked_up(project, large), thin], how="diagonal")
         pairs, users = pairs.sort("strategy_id", "user_id", "experiment_id"), churned_features(project, as_of)
-    night = judge_night(pairs, users, faults=history.faults, as_of=as_of, seed=project.settings.seed)
+    value = project.settings.value
+    pricing = Pricing(margin_share=value.margin_share, value_per_active_day=value.value_per_active_day)
+    seed = project.settings.seed
+    night = judge_night(pairs, users, faults=history.faults, pricing=pricing, as_of=as_of, seed=seed)
     return {
         UPLIFT_VERDICTS.table: night.verdicts,
         UPLIFT_LEARNERS.table: night.learners,

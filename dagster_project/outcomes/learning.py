@@ -39,15 +39,18 @@ def learning_rows(entries: pl.LazyFrame, *, horizon_days: int) -> pl.DataFrame:
     they would have had, so treated and control of one strategy compare. Explorers are treated with the propensity of
     their own draw; nobody knows which controls could have drawn the same, so weigh them or leave them out. `p_return`
     is null where none was noted at assignment. `is_randomised` is false for all of a broken experiment. Experiments on
-    words, and rows without a strategy, tell nothing here and are left out, and so are treated users who were not
-    contacted: their strategy held them out, and they are the control of its own experiment. Who is in both experiments
-    counts once.
+    words, and treated rows without a strategy, tell nothing here and are left out, and so are treated users who were
+    not contacted: their strategy held them out, and they are the control of its own experiment. Who is in both
+    experiments counts once. A control of which no row names a strategy is kept, null, where the treated name theirs:
+    it is the control of every strategy of its experiment.
     """
     told = entries.collect_schema().names()
     over = pl.col("n_days_seen") >= min(horizon_days, LONGEST)
-    return (
-        entries.filter(over & pl.col("strategy_id").is_not_null() & ~is_of_words())
-        .filter((pl.col("arm") == CONTROL) | pl.col("is_contacted").fill_null(value=True))
+    rows, is_control = entries.filter(over & ~is_of_words()), pl.col("arm") == CONTROL
+    is_shared = is_control & pl.col("experiment_id").is_in(_with_shared_control(rows))
+    found = (
+        rows.filter(pl.col("strategy_id").is_not_null() | is_shared)
+        .filter(is_control | pl.col("is_contacted").fill_null(value=True))
         .with_columns(
             (pl.col("arm") != CONTROL).alias("is_treated"),
             *(
@@ -61,5 +64,20 @@ def learning_rows(entries: pl.LazyFrame, *, horizon_days: int) -> pl.DataFrame:
         .collect()
         .cast(LEARNING)
         .sort("experiment_id", "user_id")
-        .unique(["user_id", "strategy_id", "assigned_on", "is_treated"], keep="first", maintain_order=True)
     )
+    of_one = found.with_columns(pl.when(pl.col("strategy_id").is_null()).then("experiment_id").alias("of_experiment"))
+    key = ["user_id", "strategy_id", "of_experiment", "assigned_on", "is_treated"]
+    return of_one.unique(key, keep="first", maintain_order=True).drop("of_experiment")
+
+
+def _with_shared_control(rows: pl.LazyFrame) -> list[str]:
+    """The experiments whose treated name strategies and whose control names none.
+
+    Where some of a control name what they were held out from, the others were held out from something else.
+    """
+    is_control, is_named = pl.col("arm") == CONTROL, pl.col("strategy_id").is_not_null()
+    names = rows.group_by("experiment_id").agg(
+        (is_named & is_control).any().alias("of_control"), (is_named & ~is_control).any().alias("of_treated")
+    )
+    shared = names.filter(pl.col("of_treated") & ~pl.col("of_control")).select("experiment_id").collect()
+    return sorted(shared["experiment_id"])

@@ -154,11 +154,22 @@ def nights_at_pace(outcomes: pl.DataFrame, *, lift: float) -> dict[str, int | No
 
 def _judged(outcomes: pl.DataFrame) -> pl.DataFrame:
     """The rows that may say something of harm."""
-    rows = outcomes.filter(
-        pl.col("is_randomised").fill_null(value=False)
-        & pl.all_horizontal(pl.col(name).is_not_null() for name in ("strategy_id", "assigned_on"))
-    )
-    return rows.filter(pl.col("arm").fill_null("") != "explore") if "arm" in rows.columns else rows
+    rows = outcomes.filter(pl.col("is_randomised").fill_null(value=False) & pl.col("assigned_on").is_not_null())
+    drawn = rows.filter(pl.col("arm").fill_null("") != "explore") if "arm" in rows.columns else rows
+    return _with_shared_control(drawn)
+
+
+def _with_shared_control(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows that name a strategy, and the held out who name none once for each strategy of their experiment.
+
+    Each strategy is judged by itself, at a level of its own, so a control that several share does not make any of
+    them likelier to be stopped wrongly. That they share it makes them likelier to be stopped wrongly *together*.
+    """
+    is_named = pl.col("strategy_id").is_not_null()
+    tried = rows.filter(is_named & pl.col("is_treated")).select("experiment_id", "strategy_id").unique()
+    shared = rows.filter(~is_named & ~pl.col("is_treated")).drop("strategy_id")
+    paired = shared.join(tried, on="experiment_id", how="inner", nulls_equal=True).select(rows.columns)
+    return pl.concat([rows.filter(is_named), paired])
 
 
 def _of_strategy(rows: pl.DataFrame, harm: Harm) -> HarmEvidence:

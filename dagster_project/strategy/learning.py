@@ -119,7 +119,12 @@ def _dated(outcomes: pl.DataFrame, *, as_of: date, half_life_days: float) -> pl.
 
 
 def _by_strategy(rows: pl.DataFrame) -> dict[str, pl.DataFrame]:
-    """The rows of each strategy, `is_own`, and with them the held out of its experiments who were to get none."""
+    """The rows of each strategy, `is_own`, and with them the held out of its experiments who were to get none.
+
+    A control that several strategies share counts whole for each, which is right for each by itself. What strategies
+    tell each other is summed as if their controls were apart: assumed is that a shared control's noise is small beside
+    how strategies differ. A small one makes what they have in common look surer than it is.
+    """
     of_nobody = rows.filter(~pl.col("is_treated") & pl.col("strategy_id").is_null()).with_columns(
         pl.lit(value=False).alias("is_own")
     )

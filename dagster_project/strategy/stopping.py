@@ -46,9 +46,9 @@ def stopped(outcomes: pl.DataFrame, *, since: Mapping[str, date] | None = None, 
     """Per strategy that is to be stopped, in the order of their ids, a sentence that says why.
 
     `outcomes` (see `learning.OUTCOMES`): one row per user and experiment whose horizon has passed. Only randomised
-    rows that name a strategy are read, and not those of arm `explore`: whom a draw gave the strategy is not alike to
-    whom it was held back from. Each harm of HARMS is judged whose column is there. `since`: from which night on a
-    strategy is judged, for one that is tried again.
+    rows are read that name a strategy, or are held out of all strategies of their experiment, and not those of arm
+    `explore`: whom a draw gave the strategy is not alike to whom it was held back from. Each harm of HARMS is judged
+    whose column is there. `since`: from which night on a strategy is judged, for one that is tried again.
 
     A strategy that does no harm is ever stopped with a chance of at most `level`, split evenly over the harms, however
     often this is asked. That a stop lasts is for `night_stops` to see to.

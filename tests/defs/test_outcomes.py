@@ -211,6 +211,41 @@ def test_persons_whose_accounts_an_import_has_in_two_arms_are_found(tmp_path: Pa
     assert "20 of its persons, who have 40 accounts, are in two arms" in found["explanation"][0]
 
 
+def test_an_imported_test_is_read_with_what_its_file_tells(tmp_path: Path) -> None:
+    """Every second of 80 is written to, for half a euro; the file names the strategy of these alone."""
+    visits = "".join(f"u{i:02d},2024-01-{1 + i % 5:02d}T10:00:00,visit\n" for i in range(80))
+    visits += "".join(f"u{i:02d},2024-01-15T10:00:00,visit\n" for i in range(0, 80, 4))
+    known = ["strategy_id", "channel", "stage", "p_return", "value_if_returned", "expected_cost"]
+    mapped = {"user_id": "uid", "experiment_id": "test", "arm": "arm", "assigned_at": "at"}
+    mapped |= {one: one for one in known}
+    columns = ", ".join(f'{name} = "{column}"' for name, column in mapped.items())
+    source = f'\n[sources.assignments]\npath = "assigned.csv"\ncolumns = {{ {columns} }}\n'
+    company = plain(tmp_path / "bare", visits, settings=PLAIN + source)
+    written, held = "treat,2024-01-10T12:00:00,offer,email", "control,2024-01-10T12:00:00,,"
+    assigned = "".join(
+        f"u{i:02d},winter,{held if i % 2 else written},{'lost' if i < 60 else 'dormant'},{i / 100},20,0.5\n"
+        for i in range(80)
+    )
+    (company.folder / "assigned.csv").write_text(f"{','.join(mapped.values())}\n{assigned}", encoding="utf-8")
+
+    company.run(date(2024, 1, 28))
+
+    entries = company.project.read("outcomes.entries", as_of=date(2024, 1, 28)).sort("user_id")
+    assert set(entries.select("strategy_id", "channel").rows()) == {("offer", "email")}
+    assert entries["p_return"].to_list() == [i / 100 for i in range(80)]
+    readouts = company.project.read("outcomes.readouts", as_of=date(2024, 1, 28))
+    of_returns = readouts.filter((pl.col("metric") == "returned") & (pl.col("horizon_days") == 14))
+    assert of_returns.select("dimension", "value", "n_treated", "n_control").rows() == [
+        ("all", "all", 40, 40),
+        ("channel", "email", 40, 40),
+        ("stage", "lost", 30, 30),
+        ("strategy_id", "offer", 40, 40),
+    ]
+    money = company.project.read("outcomes.money", as_of=date(2024, 1, 28))
+    told = money.filter((pl.col("dimension") == "all") & (pl.col("horizon_days") == 14)).row(0, named=True)
+    assert (told["cost"], told["basis"]) == (20.0, "worth of a return")
+
+
 def test_a_horizon_stays_as_an_earlier_night_named_it(copied: Company) -> None:
     project = copied.project
     before = project.read("outcomes.experiments", as_of=NIGHT)

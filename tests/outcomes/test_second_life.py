@@ -65,6 +65,33 @@ def test_only_users_whose_horizon_is_over_are_learned_from() -> None:
     ]
 
 
+def test_a_control_that_names_no_strategy_is_kept_beside_treated_who_name_theirs() -> None:
+    def learnt(experiment_id: str, *strategies: str | None) -> list[tuple[str, str | None]]:
+        arms = ["treat", "control", "control"]
+        frame = entries(3, experiment_id=experiment_id, arm=arms, strategy_id=list(strategies)).with_columns(
+            pl.lit(value=True).alias("is_randomised")
+        )
+        return learning_rows(frame.lazy(), horizon_days=28).select("user_id", "strategy_id").rows()
+
+    assert learnt("e", "a", None, None) == [("u00000", "a"), ("u00001", None), ("u00002", None)]
+    assert learnt("e", "a", "a", None) == [("u00000", "a"), ("u00001", "a")]
+    assert learnt("e", None, None, None) == []
+    assert learnt("words.a", "a", None, None) == []
+
+
+def test_who_is_held_out_of_two_experiments_that_name_nothing_counts_in_both() -> None:
+    one = entries(2, arm=["treat", "control"], strategy_id=["a", None])
+    two = entries(2, experiment_id="f", arm=["treat", "control"], strategy_id=["b", None])
+    frame = pl.concat([one, two]).with_columns(pl.lit(value=True).alias("is_randomised"))
+
+    assert learning_rows(frame.lazy(), horizon_days=28).select("experiment_id", "user_id").rows() == [
+        ("e", "u00000"),
+        ("e", "u00001"),
+        ("f", "u00000"),
+        ("f", "u00001"),
+    ]
+
+
 def test_experiments_on_words_say_nothing_of_strategies() -> None:
     frame = entries(2, experiment_id="words.a", strategy_id="a").with_columns(pl.lit(value=True).alias("is_randomised"))
 

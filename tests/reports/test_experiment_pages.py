@@ -5,7 +5,7 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
-from dagster_project.outcomes.entries import FAULTS
+from dagster_project.outcomes.faults import FAULTS
 from dagster_project.outcomes.readout import ReadoutRules, read_experiments
 from dagster_project.reports.experiment_pages import ExperimentPage, OutcomeContent, experiment_page, said_of_arm
 from dagster_project.reports.experiment_tables import CELLS, Sides, largest_cells, money_by_part

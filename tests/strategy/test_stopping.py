@@ -224,3 +224,34 @@ def test_larger_harm_and_more_users_are_found_sooner_and_no_harm_never() -> None
     assert nights(0.0) is None
     assert nights(0.3) is None
     assert nights_to_stop(-0.5, p_return=0.1, n_treated=100, n_held_out=0) is None
+
+
+def _of_two(harmful: float, *, seed: int) -> pl.DataFrame:
+    """A campaign of two strategies whose held out name neither: `bad` has this lift, `good` has none."""
+    bad, good = _outcomes(harmful, seed=seed, name="bad"), _outcomes(0.0, seed=seed + 1000, name="good")
+    treated = good.filter("is_treated")
+    held_out = bad.with_columns(pl.when("is_treated").then("strategy_id").alias("strategy_id"))
+    return pl.concat([held_out, treated])
+
+
+def test_what_harms_is_stopped_by_a_control_that_names_no_strategy_and_what_does_not_is_not() -> None:
+    rows = _of_two(-1.0, seed=3)
+    assert list(stopped(rows)) == ["bad"]
+    alone = _outcomes(-1.0, seed=3, name="bad")
+    own, shared = harm_evidence(alone)["bad"], harm_evidence(rows)["bad"]
+    assert (shared.log_evidence, shared.n_held_out) == (pytest.approx(own.log_evidence), own.n_held_out)
+    assert nights_at_pace(rows, lift=-1.0)["bad"] == nights_at_pace(alone, lift=-1.0)["bad"]
+
+
+def test_a_control_shared_by_two_strategies_stops_neither_wrongly_more_often() -> None:
+    worlds = 200
+    wrongly = [set(stopped(_of_two(0.0, seed=seed))) for seed in range(worlds)]
+    for name in ("bad", "good"):
+        assert sum(name in one for one in wrongly) <= 0.05 * worlds
+
+
+def test_the_control_of_another_experiment_says_nothing() -> None:
+    rows = _of_two(-1.0, seed=3).with_columns(
+        pl.when("is_treated").then("experiment_id").otherwise(pl.lit("another")).alias("experiment_id")
+    )
+    assert stopped(rows) == {}

@@ -27,6 +27,7 @@ def drawn(rows, experiment="x", **also):
         "is_return": False,
         "cost": None,
         "value": None,
+        "spend": None,
     }
     told = [
         {"user_sk": sk, "user_id": f"u{sk:03d}", "arm": arm, "propensity": p, "strategy_id": strategy} | plain | also
@@ -63,9 +64,20 @@ def test_held_out_without_a_strategy_serve_every_treatment_with_its_own_chance()
     ]
     assert counts(found(rows)) == {
         POOLED: (40, 10, [0.8]),
-        "mail": (30, 10, [0.75]),
-        "push": (10, 10, [0.5]),
+        "x/mail": (30, 10, [0.75]),
+        "x/push": (10, 10, [0.5]),
     }
+
+
+def test_arms_of_one_name_are_one_treatment_only_where_they_name_one_strategy():
+    def of_two(strategy):
+        rows = [(i, ("treat", "control")[i % 2], 0.5, strategy if i % 2 == 0 else None) for i in range(40)]
+        both = pl.concat([drawn(rows, "discount_email"), drawn(rows, "phone_call")])
+        return counts(comparisons(both, reasons={}))
+
+    one = (20, 20, [0.5])
+    assert of_two(None) == {POOLED: (40, 40, [0.5]), "discount_email/treat": one, "phone_call/treat": one}
+    assert of_two("a") == {POOLED: (40, 40, [0.5]), "a": (40, 40, [0.5])}
 
 
 def test_one_arm_that_drew_among_strategies_shares_its_chance_among_them():
@@ -84,7 +96,7 @@ def test_the_arm_that_drew_its_strategy_counts_for_any_contact_alone():
 def test_a_chance_that_differs_by_user_is_kept_for_both_arms():
     rows = [(i, "treat", 0.8, None) for i in range(40)] + [(40 + i, "control", 0.2, None) for i in range(10)]
     rows += [(50 + i, "treat", 0.4, None) for i in range(20)] + [(70 + i, "control", 0.6, None) for i in range(30)]
-    assert counts(found(rows))["treat"] == (60, 40, [0.4, 0.8])
+    assert counts(found(rows))["x/treat"] == (60, 40, [0.4, 0.8])
 
 
 def test_a_chance_that_is_not_on_record_is_the_share_that_was_found():
@@ -124,15 +136,16 @@ def test_chance_chose_the_treatment_only_where_each_arm_is_one():
     arms = [(i, ("mail", "push", "control")[i % 3], 1 / 3, None) for i in range(30)]
     by_rule = [(i, "treat" if i % 2 else "control", 0.5, f"s{i % 4}" if i % 2 else None) for i in range(40)]
     drawn_ones = found(arms).pairs.filter(pl.col("is_drawn"))["strategy_id"].unique().sort().to_list()
-    assert drawn_ones == ["mail", "push"]
+    assert drawn_ones == ["x/mail", "x/push"]
     assert not found(by_rule).pairs["is_drawn"].any()
 
 
 def entries(rows):
     """(user_id, experiment_id, n_days_seen, returned_after) as outcomes.entries."""
     plain = dict.fromkeys(ENTRIES) | {"arm": "treat", "assigned_on": DAY, "value_if_returned": 50.0}
-    costs = {"cost_14": 1.0, "cost_28": 2.0}
+    costs = {"cost_14": 1.0, "cost_28": 2.0, "spend_14": 30.0, "spend_28": 40.0}
     schema = ENTRIES | {"is_randomised": pl.Boolean, "n_days_seen": pl.Int64, "returned_after": pl.Int64}
+    schema |= {"spend_14": pl.Float64, "spend_28": pl.Float64}
     told = [
         plain
         | costs
@@ -146,10 +159,10 @@ def entries(rows):
 def test_only_entries_whose_horizon_is_over_are_read_with_what_came_of_them_within_it():
     rows = entries([("u001", "x", 20, 19), ("u002", "x", 20, 20), ("u003", "x", 19, 3), ("u004", "x", 20, None)])
     closed = closed_rows(rows.lazy(), USERS, horizon_days=20)
-    assert closed.select("user_sk", "is_return", "cost", "value").rows() == [
-        (1, True, 2.0, 50.0),
-        (2, False, 2.0, 50.0),
-        (4, False, 2.0, 50.0),
+    assert closed.select("user_sk", "is_return", "cost", "value", "spend").rows() == [
+        (1, True, 2.0, 50.0, 40.0),
+        (2, False, 2.0, 50.0, 40.0),
+        (4, False, 2.0, 50.0, 40.0),
     ]
 
 

@@ -30,6 +30,7 @@ ROWS = pl.Schema(
         "is_return": pl.Boolean(),
         "cost": pl.Float64(),
         "value": pl.Float64(),
+        "spend": pl.Float64(),
     }
 )
 PAIRS = pl.Schema(
@@ -46,6 +47,7 @@ PAIRS = pl.Schema(
         "is_return": pl.Boolean(),
         "cost": pl.Float64(),
         "value": pl.Float64(),
+        "spend": pl.Float64(),
     }
 )
 _IS_CONTROL = pl.col("arm") == CONTROL
@@ -68,7 +70,8 @@ def closed_rows(entries: pl.LazyFrame, users: pl.DataFrame, *, horizon_days: int
 
     `entries`: outcomes.entries. Experiments on words compare messages of one strategy, whose users are in the
     experiment of all, and are passed over. `users`: user_sk and user_id; who is in no table of users is left out. The
-    cost is that of the shortest readout that holds the horizon; `value` is what a return would be worth.
+    cost and the spend are those of the shortest readout that holds the horizon; `value` is what a return was thought to
+    be worth at entry.
     """
     horizon = min(horizon_days, LONGEST)
     costed = next((days for days in HORIZONS if days >= horizon), LONGEST)
@@ -80,6 +83,7 @@ def closed_rows(entries: pl.LazyFrame, users: pl.DataFrame, *, horizon_days: int
             (pl.col("returned_after") < horizon).fill_null(value=False).alias("is_return"),
             pl.col(f"cost_{costed}").alias("cost"),
             pl.col("value_if_returned").alias("value"),
+            pl.col(f"spend_{costed}").alias("spend"),
         )
         .select(list(ROWS))
         .collect()
@@ -91,7 +95,8 @@ def closed_rows(entries: pl.LazyFrame, users: pl.DataFrame, *, horizon_days: int
 def comparisons(rows: pl.DataFrame, *, reasons: Mapping[str, str]) -> History:
     """Each treatment against its control, within each experiment, and any treatment (POOLED) against all controls.
 
-    A treatment is named by its strategy, else by its arm. Where the held out carry the strategy that they would have
+    A treatment is named by its strategy, else by experiment/arm: two experiments that call an arm alike need not have
+    done the same in it. Where the held out carry the strategy that they would have
     had, a strategy is compared within it; the arm that drew its strategy then counts for POOLED alone. Who was to be
     treated but held out by the strategy's own control is in that control's experiment alone, and lowers the chance of
     the others. Set aside, with a reason: experiments that are not randomised (`reasons`: experiment → why), treatments
@@ -139,7 +144,8 @@ def _pairs(rows: pl.DataFrame) -> dict[str, pl.DataFrame]:
     if treated.is_empty():
         return {}
     would_be = control["strategy_id"].is_not_null().any()
-    named = treated.with_columns(pl.coalesce("strategy_id", "arm").alias("label"))
+    own_name = pl.concat_str("experiment_id", "arm", separator="/")
+    named = treated.with_columns(pl.coalesce("strategy_id", own_name).alias("label"))
     own = named.filter(pl.col("arm") != EXPLORE) if would_be else named
     made = {POOLED: _pair(POOLED, treated, control, chance=1 - _mean_chance(control), is_drawn=False)}
     for label in sorted(own["label"].unique()):

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from dagster_project.models.features import feature_columns, sample_rows, to_matrix, usable_features
-from dagster_project.models.uplift.choices import judge_choices
+from dagster_project.models.uplift.choices import Pricing, judge_choices
 from dagster_project.models.uplift.figures import Figure
 from dagster_project.models.uplift.history import PAIRS, POOLED
 from dagster_project.models.uplift.judging import (
@@ -53,7 +53,13 @@ def enough_rows(pairs: pl.DataFrame) -> pl.DataFrame:
 
 
 def judge_night(
-    pairs: pl.DataFrame, features_now: pl.DataFrame, *, faults: Mapping[str, list[str]], as_of: date, seed: int
+    pairs: pl.DataFrame,
+    features_now: pl.DataFrame,
+    *,
+    faults: Mapping[str, list[str]],
+    pricing: Pricing,
+    as_of: date,
+    seed: int,
 ) -> UpliftNight:
     """Verdicts, learners, choices and scores.
 
@@ -78,7 +84,7 @@ def judge_night(
         if judged.scorer is not None and strategy_id != POOLED:
             scores.append(_scores(strategy_id, judged.scorer, features_now, columns))
     verdicts = pl.DataFrame(rows, schema=VERDICT_SCHEMA).sort("strategy_id")
-    choices = judge_choices(pairs, columns=_columns(pairs, features_now), seed=seed)
+    choices = judge_choices(pairs, columns=_columns(pairs, features_now), pricing=pricing, seed=seed)
     ordered = pl.concat(learners).sort("strategy_id", "learner")
     return UpliftNight(verdicts, ordered, choices, pl.concat(scores).sort("user_sk", "strategy_id"))
 

@@ -16,7 +16,7 @@ tests:
   not_null strategy_id, verdict, sentence; unique strategy_id; verdict in ('ships', 'average', 'thin', 'broken');
   gain_low <= gain; gain <= gain_high; sleeping_share between 0 and 1; n_treated >= 0; n_control >= 0
 columns:
-  strategy_id: the treatment; * is any contact
+  strategy_id: the treatment: its strategy, else experiment/arm; * is any contact
   verdict: ships, average (do not target by uplift), thin (too few rows or outcomes to tell) or broken (set aside)
   learner: the learner judged; none where nothing was fitted
   n_treated (rows): assigned to the treatment, their horizon over
@@ -68,7 +68,7 @@ tests:
   not_null strategy_id, learner, wording, is_chosen, auuc; unique strategy_id, learner; auuc_low <= auuc;
   auuc <= auuc_high; policy_gain_low <= policy_gain; policy_gain <= policy_gain_high
 columns:
-  strategy_id: the treatment; * is any contact
+  strategy_id: the treatment: its strategy, else experiment/arm; * is any contact
   learner: short name
   wording: what it is
   is_chosen: the one that the verdict is about
@@ -108,7 +108,7 @@ columns:
   experiment_id: the experiment
   verdict: choose (per user) or one for all
   n_users (users): of the compared treatments and the control, their horizon over
-  treatments (JSON): their names
+  treatments (JSON): their names: the strategy, else experiment/arm
   best_fixed: the treatment that is best for all; nobody, if all cost more than they bring
   chosen_value (returns): per 1,000, less what contacts cost, of the treatment learnt for each user
   chosen_value_low (returns): lower end of its 95 % interval
