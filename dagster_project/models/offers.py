@@ -9,11 +9,11 @@ from datetime import date
 import polars as pl
 
 from dagster_project.models.returns import OFFER_SCHEMA
+from dagster_project.outcomes.vocabulary import is_control_word
 
 OFFER_WINDOW_DAYS = (
     30  # a contact counts for returns up to so many days after it: a month is the usual life of a voucher
 )
-CONTROL_ARMS = ("control", "holdout", "held_out")
 OFFER_ATTRIBUTE = "offer"  # of imported assignments: what was offered, in the source's words
 NO_OFFER_WORDS = ("", "none", "no", "false", "0")
 
@@ -33,7 +33,7 @@ def campaign_contacts(assignments: pl.DataFrame, *, offers: Mapping[str, bool]) 
     by_strategy = (
         pl.col("strategy_id").cast(pl.String).replace_strict(dict(offers), default=None, return_dtype=pl.Boolean)
     )
-    is_held_out = pl.col("arm").str.to_lowercase().is_in(CONTROL_ARMS)
+    is_held_out = pl.col("arm").is_in([arm for arm in assignments["arm"].drop_nulls().unique() if is_control_word(arm)])
     return assignments.select(
         "user_id",
         pl.col("assigned_at").dt.date().alias("contacted_on"),

@@ -3,14 +3,13 @@
 What makes an experiment unreadable is the matter of `faults`.
 """
 
-import re
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 
 import polars as pl
 
-from dagster_project.outcomes.vocabulary import CONTROL, CONTROL_WORDS, HORIZONS, TREAT, WORDS
+from dagster_project.outcomes.vocabulary import CONTROL, HORIZONS, TREAT, WORDS, is_control_word
 from dagster_project.reach.fatigue import exact_sum
 
 LEDGER, IMPORTED = "ledger", "imported"
@@ -110,8 +109,8 @@ def assignment_rows(
     `control`."""
     told = [frame.select([name for name in ROWS if name in frame.columns]) for frame in frames]
     rows = pl.concat([ROWS.to_frame(), *told], how="diagonal_relaxed").select(list(ROWS)).cast(ROWS)
-    arms = {told: told.strip().lower() for told in rows["arm"].drop_nulls().unique()}
-    called = {told: CONTROL if re.sub(r"[\s_-]+", "_", arm) in CONTROL_WORDS else arm for told, arm in arms.items()}
+    arms = rows["arm"].drop_nulls().unique()
+    called = {told: CONTROL if is_control_word(told) else told.strip().lower() for told in arms}
     renamed = rows[_order(rows)].with_columns(pl.col("arm").replace(called))
     return Assignments(renamed, records_from, SHARED.to_frame() if shared is None else shared)
 

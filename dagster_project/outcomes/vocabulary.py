@@ -1,5 +1,6 @@
 """The metrics that a readout reads, the days at which it reads them, and the parts of the users it looks at."""
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -43,6 +44,13 @@ CONTROL_WORDS = (
 )
 """What imported files call that arm, in small letters, with _ for spaces and hyphens. Only what cannot well mean
 another arm: `0`, `false`, `a` or `c` may be any."""
+
+
+def is_control_word(arm: str) -> bool:
+    """Whether a file means the held out by this name of an arm."""
+    return re.sub(r"[\s_-]+", "_", arm.strip().lower()) in CONTROL_WORDS
+
+
 TREAT = "treat"
 EXPLORE = "explore"
 WORDS = "words."  # experiments on words: each arm but control is written to
