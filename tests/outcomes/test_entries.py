@@ -208,20 +208,21 @@ def test_arms_that_follow_each_other_may_add_up_to_more_than_one() -> None:
     assert faults(rows(*({"user_id": f"u{at}", **user} for at, user in enumerate(users)))) == {}
 
 
-def _half_known(*known: bool, origin: str = "imported") -> dict[str, str]:
+def _known(*known: bool, origin: str = "imported") -> dict[str, str]:
     arms = [{"user_id": f"u{at}", "arm": ("treat", "control")[at % 2], "origin": origin} for at in range(len(known))]
     given = rows(*arms)
     entered = first_entries(given).with_columns(pl.Series("is_known", known))
     return dict(find_faults(given, entered, as_of=NIGHT).select("fault", "explanation").iter_rows())
 
 
-def test_an_import_most_of_whose_users_nobody_knows_is_named_with_their_number_and_the_likely_cause() -> None:
-    found = _half_known(True, False, False)
+def test_an_import_hardly_any_of_whose_users_is_known_is_named_with_their_number_and_the_likely_cause() -> None:
+    strangers = [False] * 199
+    found = _known(True, *strangers)
 
     assert list(found) == ["users unknown"]
-    assert found["users unknown"].startswith("2 of 3 users are unknown: no event and no profile has their id.")
-    assert _half_known(True, False, False, True) == {}
-    assert _half_known(True, False, False, origin="ledger") == {}
+    assert found["users unknown"].startswith("199 of 200 users are unknown: no event and no profile has their id.")
+    assert _known(True, True, *strangers[1:]) == {}
+    assert _known(True, *strangers, origin="ledger") == {}
 
 
 def _since_march(n_early: int, n: int = 400) -> Assignments:
