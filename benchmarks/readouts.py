@@ -354,8 +354,8 @@ def speed(n_experiments: int, n_users: int) -> tuple[str, list[Verdict]]:
         add_lap(stages, "what users did", watch.lap())
         n_entries = n_figures = 0
         portions = night.portions()
-        for at in range(0, len(portions), AT_ONCE):
-            assigned = list(pool.map(night.assigned, portions[at : at + AT_ONCE]))
+        for at in range(0, len(portions), 2 * AT_ONCE):  # more than two, or one of them waits for the other
+            assigned = list(pool.map(night.assigned, portions[at : at + 2 * AT_ONCE]))
             entries = list(pool.map(partial(count_entries, night), assigned))
             add_lap(stages, "entries and outcomes", watch.lap())
             parts = list(pool.map(partial(read_entries, night), assigned, entries))

@@ -249,10 +249,10 @@ def _with_outcome(cells: _Cells, rows: Ints | slice, y: Floats, counted: Floats 
 
 def _after_sums(after: pl.Series, cells: _Cells, gather: _Gather) -> Floats:
     """OUTCOME of what happened or did not, from the day on which it first did: one pass for all horizons."""
-    happened = np.flatnonzero(after.is_not_null().to_numpy() & (cells.closed > 0))
-    days = after.to_numpy()[happened].astype(np.int64)
-    known = days < HORIZONS[-1]
-    rows, bucket = happened[known], _BUCKETS[days[known]]
+    days = after.fill_null(HORIZONS[-1]).to_numpy()
+    happened = days < HORIZONS[-1]
+    rows = np.flatnonzero(happened if cells.is_open[0] is None else happened & ~cells.is_open[0])
+    bucket = _BUCKETS[days[rows]]
     n_closed = N_HORIZONS + 1
     key = (cells.cell[rows] * n_closed + cells.closed[rows]) * N_HORIZONS + bucket
     # y is 0 or 1, so its sums with the weights and the covariate are those of the users to whom it happened.
