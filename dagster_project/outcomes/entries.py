@@ -15,6 +15,7 @@ from dagster_project.reach.fatigue import exact_sum
 LEDGER, IMPORTED = "ledger", "imported"
 KEY = ["experiment_id", "user_id"]
 MOST_ASIDE = 0.01  # of an experiment's users; more in two arms, and its arms were not kept. An opinion
+ALL_BUT_SOME = 1 - 1e-9
 ENTRIES = pl.Schema(
     {
         "experiment_id": pl.String(),
@@ -69,13 +70,14 @@ class Assignments:
 
     @cached_property
     def early(self) -> pl.DataFrame:
-        """experiment_id, user_id of those who entered before the records begin, `is_few` as for `moved`.
+        """experiment_id, user_id of those who entered before the records begin, `is_few`: fewer than all.
 
-        Whether they came back is not known: the days on which they could have done are not all on record.
+        Whether they came back is not known: the days on which they could have done are not all on record. The day of
+        entry knows of no arm, so the others can be read without them, however many they are.
         """
         first = self.records_from
         before = self.rows.clear() if first is None else self.rows.filter(pl.col("assigned_on") < first)
-        return _with_is_few(before.select(*KEY, OF_USER).unique(), self.rows)
+        return _with_is_few(before.select(*KEY, OF_USER).unique(), self.rows, most=ALL_BUT_SOME)
 
     @cached_property
     def moved(self) -> pl.DataFrame:
@@ -214,9 +216,11 @@ def _moved(rows: pl.DataFrame) -> pl.DataFrame:
     return within.select(KEY).unique().with_columns(OF_USER)
 
 
-def _with_is_few(found: pl.DataFrame, rows: pl.DataFrame, shared: pl.DataFrame | None = None) -> pl.DataFrame:
+def _with_is_few(
+    found: pl.DataFrame, rows: pl.DataFrame, shared: pl.DataFrame | None = None, *, most: float = MOST_ASIDE
+) -> pl.DataFrame:
     """The users found (KEY, person), and whether the persons are so few of their experiment's that the others can be
-    read without them. `shared`: the rows of accounts that share a person."""
+    read without them: at most this share. `shared`: the rows of accounts that share a person."""
     if found.is_empty():
         return found.with_columns(pl.lit(value=True).alias("is_few"))
     ids = pl.col("user_id").n_unique()
@@ -228,7 +232,7 @@ def _with_is_few(found: pl.DataFrame, rows: pl.DataFrame, shared: pl.DataFrame |
         )
     persons = pl.col("person").n_unique().over("experiment_id")
     return found.join(users, on="experiment_id", how="left").select(
-        *KEY, "person", (persons <= MOST_ASIDE * pl.col("n_users")).alias("is_few")
+        *KEY, "person", (persons <= most * pl.col("n_users")).alias("is_few")
     )
 
 

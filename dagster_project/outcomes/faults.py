@@ -137,11 +137,11 @@ def _unknown_users(arms: pl.DataFrame) -> pl.DataFrame:
 
 
 def _before_the_records(early: pl.DataFrame, records_from: date | None) -> pl.DataFrame:
-    """Users who entered before the first day of events, unless they are few: silence then is no news of them."""
+    """Experiments that all users entered before the first day of events: silence then is no news of them."""
     counted = early.filter(~pl.col("is_few")).group_by("experiment_id").len()
     said = (
-        f"{{}} of its users entered before {records_from}, the first day with an event: whether they came back "
-        "then is not known. Deliver older events, or leave these rows out by sources.assignments.where."
+        f"All {{}} users entered before {records_from}, the first day with an event: whether they came back then is "
+        "not known. Deliver older events."
     )
     return _named(counted, "before the records begin", pl.format(said, "len"))
 

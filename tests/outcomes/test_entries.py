@@ -232,23 +232,21 @@ def _since_march(n_early: int, n: int = 400) -> Assignments:
     return replace(rows(*given), records_from=date(2024, 3, 1))
 
 
-def test_a_few_who_entered_before_the_records_begin_are_set_aside_and_counted() -> None:
-    given = _since_march(4)
+@pytest.mark.parametrize("n", [1, 4, 300])
+def test_who_entered_before_the_records_begin_is_set_aside_and_counted(n: int) -> None:
+    given = _since_march(n)
 
     assert faults(given) == {}
-    assert set_aside(given).rows() == [("e", "having entered before the records begin", 4)]
+    assert set_aside(given).rows() == [("e", "having entered before the records begin", n)]
+    assert first_entries(given).height == 400 - n
     assert first_entries(given)["assigned_on"].unique().to_list() == [date(2024, 3, 1)]
 
 
-def test_many_who_entered_before_the_records_begin_break_the_experiment() -> None:
-    given = _since_march(5)
-
-    found = faults(given)
+def test_an_experiment_wholly_before_the_records_is_broken() -> None:
+    found = faults(_since_march(400))
 
     assert list(found) == ["before the records begin"]
-    assert found["before the records begin"].startswith("5 of its users entered before 2024-03-01, the first day")
-    assert first_entries(given).height == 400
-    assert set(faults(_since_march(400))) == {"before the records begin"}
+    assert found["before the records begin"].startswith("All 400 users entered before 2024-03-01, the first day")
 
 
 def test_who_entered_before_the_records_and_again_later_is_no_entry_of_the_later_day() -> None:
