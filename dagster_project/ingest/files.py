@@ -89,8 +89,11 @@ def match_remote(pattern: str, *, landing: Path, source: str) -> list[InputFile]
     try:
         return list(copied(pattern, landing=landing))
     except (OSError, ValueError, NotImplementedError) as error:
+        said = (str(error) or type(error).__name__).splitlines()[
+            0
+        ]  # the stores' libraries raise these, some without a word
         raise SourceError(
-            f"sources.{source}.path: {pattern!r} cannot be read: {str(error).splitlines()[0]}",
+            f"sources.{source}.path: {pattern!r} cannot be read: {said}",
             fix="check the address (s3://, gs://, az://, file://), the network and the credentials in the environment",
         ) from error
 

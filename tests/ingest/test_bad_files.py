@@ -10,7 +10,7 @@ import pytest
 from workbench import EVENT_COLUMNS, Workbench, reading
 
 from dagster_project.errors import SourceError
-from dagster_project.ingest.files import InputFile, content_hash
+from dagster_project.ingest.files import InputFile, content_hash, match_remote
 from dagster_project.ingest.raw import Layout
 
 PARQUET = Layout(format="parquet", delimiter=None, header=True, names=(), encoding="utf-8", null_values=("",))
@@ -185,3 +185,17 @@ def parquet(workbench: Workbench, frame: pl.DataFrame) -> Path:
     path = workbench.folder / "events.parquet"
     frame.write_parquet(path, use_pyarrow=False)
     return path
+
+
+def test_an_object_store_that_fails_without_a_word_is_refused_by_the_name_of_its_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: str, *, landing: Path) -> None:
+        raise NotImplementedError
+
+    monkeypatch.setattr("dagster_project.ingest.files.copied", fail)
+
+    with pytest.raises(SourceError) as caught:
+        match_remote("s3://bucket/*.csv", landing=tmp_path, source="events")
+
+    assert caught.value.problem.endswith("cannot be read: NotImplementedError")
